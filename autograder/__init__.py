@@ -1,0 +1,1 @@
+"""The trusted side: builds the notebooks, grades a class, and proves the checks."""

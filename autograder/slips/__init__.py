@@ -1,0 +1,1 @@
+"""Known misconceptions as code, one module a chapter; see :mod:`autograder.slip`."""

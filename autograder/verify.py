@@ -1,0 +1,134 @@
+"""Prove the checks: every answer right, every stub not attempted, every slip dead on its rung."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from autograder import slip as slips
+from autograder.slip import Slip
+from course.calls import call
+from course.checks import remembered
+from course.exercise import PUBLIC_SEED, Chapter, Exercise, chapter
+from course.fixtures import Fixture, KnownSlip
+from course.ladder import NOT_ATTEMPTED, RIGHT, Ladder, Report
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: an answer, stub or slip, and what its check found."""
+
+    exercise: Exercise
+    kind: str
+    name: str
+    want: str
+    found: str
+    named: bool
+    report: Report
+
+    @property
+    def ok(self) -> bool:
+        """Whether the check did what it must."""
+        return self.want == self.found and self.named
+
+
+def reference(exercise: Exercise) -> Any:
+    """The answer from ``solutions``."""
+    return getattr(importlib.import_module(f"solutions.{exercise.chapter}"), exercise.symbol)
+
+
+def stub(exercise: Exercise) -> Any:
+    """What a student starts from."""
+    if exercise.kind == "class":
+        base = reference(exercise).__base__
+
+        def begin(*_: Any) -> Any:
+            raise NotImplementedError
+
+        return type(exercise.symbol, (base,), {"forward": staticmethod(begin)})
+
+    def stub(*_: Any) -> Any:
+        raise NotImplementedError
+
+    return stub
+
+
+def fixture(exercise: Exercise, of: list[Slip]) -> Fixture:
+    """The reference's and the slips' outputs on the public cases."""
+    public = exercise.cases(np.random.default_rng(PUBLIC_SEED))
+    names = [output.name for output in exercise.outputs]
+
+    def outputs(answer: Any) -> dict[str, tuple[np.ndarray, ...]]:
+        found: dict[str, tuple[np.ndarray, ...]] = {}
+        for case in public:
+            made = call(exercise, answer, case)
+            if made.finding is None:
+                values = exercise.unpack(made.value, names)
+                found[case.name] = tuple(np.asarray(value, np.float64) for value in values)
+        return found
+
+    truth = outputs(reference(exercise))
+    if len(truth) < len(public):
+        raise RuntimeError(f"{exercise.name}: the answer itself stops on a case")
+    single = {case.name for case in public if case.single}
+    known = []
+    for each in of:
+        found = {
+            case: arrays for case, arrays in outputs(each.answer).items() if case not in single
+        }
+        report = ladder(exercise, each.answer, Fixture(truth, ()), PUBLIC_SEED).climb(each.part)
+        stops = "" if report.difference else report.headline
+        known.append(KnownSlip(each.name, each.title, each.read, each.hint, stops, found))
+    return Fixture(truth, tuple(known))
+
+
+def fixtures(found: Chapter) -> dict[str, Fixture]:
+    """The fixtures of a chapter, by exercise."""
+    wrong = slips.of_chapter(found.name)
+    return {
+        exercise.name: fixture(exercise, [s for s in wrong if s.exercise == exercise.name])
+        for exercise in found.exercises
+    }
+
+
+def ladder(exercise: Exercise, answer: Any, on_file: Fixture, seed: int) -> Ladder:
+    """The ladder with fresh cases from a seed."""
+    public = exercise.cases(np.random.default_rng(PUBLIC_SEED))
+    drawn = exercise.cases(np.random.default_rng(seed))
+    return Ladder(
+        exercise,
+        call=lambda case: call(exercise, answer, case),
+        truth=remembered(exercise, public, on_file.truth),
+        public=public,
+        fresh=[case for case in drawn if case.rung != "probes"],
+        slips=on_file.slips,
+    )
+
+
+def rows(name: str, seed: int = 1) -> Iterator[Row]:
+    """Check every answer, stub and slip of a chapter; raises CourseError on an unknown one."""
+    found = chapter(name)
+    on_file = fixtures(found)
+    wrong = slips.of_chapter(name)
+    for exercise in found.exercises:
+        parts: tuple[str | None, ...] = exercise.parts or (None,)
+        for kind, answer, want in (
+            ("answer", reference(exercise), RIGHT),
+            ("stub", stub(exercise), NOT_ATTEMPTED),
+        ):
+            climbed = ladder(exercise, answer, on_file[exercise.name], seed)
+            for part in parts:
+                report = climbed.climb(part)
+                label = part or exercise.symbol
+                yield Row(exercise, kind, label, want, report.outcome, True, report)
+        for each in wrong:
+            if each.exercise != exercise.name:
+                continue
+            report = ladder(exercise, each.answer, on_file[exercise.name], seed).climb(each.part)
+            stopped = report.rung or report.outcome
+            named = report.slip is not None and report.slip.name == each.name
+            yield Row(exercise, "slip", each.name, each.rung, stopped, named, report)

@@ -1,0 +1,127 @@
+"""``check``: what a student calls after each exercise."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from course import fixtures, report, standing
+from course.calls import call
+from course.exercise import PUBLIC_SEED, Arrays, Case, Exercise, Finding, find
+from course.ladder import NOT_ATTEMPTED, RIGHT, WRONG, Ladder, Report
+from course.show import show
+
+_LOOK_IT_UP = object()
+
+
+class CheckFailed(Exception):
+    """An answer is wrong or missing.  nbgrader, too, sees by this that a test cell failed."""
+
+    def _render_traceback_(self) -> list[str]:
+        """Show one line in a notebook: the report above it has said the rest."""
+        return [f"CheckFailed: {self}"]
+
+
+def check(name: str, answer: Any = _LOOK_IT_UP, *, plot: bool = False) -> None:
+    """Check an answer, show what was found, and raise CheckFailed unless all of it is right.
+
+    name: "chapter.exercise", or "chapter.exercise.part" for one part of it;
+    answer: the function or class; left out, it is looked up in the notebook by its name;
+    plot: where numbers differ by place, also draw yours, the expected, and the difference.
+
+    Raises CourseError on an unknown name, CheckFailed on an answer that is not right.
+    """
+    exercise, part = find(name)
+    if answer is _LOOK_IT_UP:
+        answer = sys._getframe(1).f_globals.get(exercise.symbol, _LOOK_IT_UP)
+    ladder = ladder_for(exercise, answer)
+    found = [ladder.climb(each) for each in ([part] if part else exercise.parts or [None])]
+    for each in found:
+        standing.record(each)
+    shown = found if part or not exercise.parts else _joined(found)
+    for each in shown:
+        show(text=report.as_text(each), html=report.as_html(each), data=report.as_data(each))
+        if plot and each.difference is not None:
+            from course.pictures import comparison
+
+            comparison(each.difference, each.name)
+    bad = [each for each in found if each.outcome != RIGHT]
+    if bad:
+        outcome = WRONG if any(each.outcome == WRONG for each in bad) else NOT_ATTEMPTED
+        raise CheckFailed(f"{name}: {outcome}")
+
+
+def ladder_for(exercise: Exercise, answer: Any) -> Ladder:
+    """The student's own ladder: calls in this process, truth from fixtures and oracle."""
+    on_file = fixtures.of_chapter(exercise.chapter)[exercise.name]
+    public = exercise.cases(np.random.default_rng(PUBLIC_SEED))
+    drawn = exercise.cases(np.random.default_rng())
+    unfit = _unfit(exercise, answer)
+
+    def run(case: Case) -> Any:
+        return call(exercise, answer, case)
+
+    return Ladder(
+        exercise,
+        call=(lambda case: _stopped(unfit)) if unfit else run,
+        truth=remembered(exercise, public, on_file.truth),
+        public=public,
+        fresh=[case for case in drawn if case.rung != "probes"],
+        slips=on_file.slips,
+    )
+
+
+def remembered(
+    exercise: Exercise, public: list[Case], on_file: Mapping[str, Arrays]
+) -> Callable[[Case], Arrays]:
+    """Truth from the file for the public cases, from the oracle (once each) for all others."""
+    known = {id(case): on_file[case.name] for case in public}
+
+    def truth(case: Case) -> Arrays:
+        if id(case) not in known:
+            known[id(case)] = exercise.oracle(**case.args)
+        return known[id(case)]
+
+    return truth
+
+
+def _unfit(exercise: Exercise, answer: Any) -> Finding | None:
+    """What is to be said of an answer that can't even be called."""
+    want = exercise.kind
+    if answer is _LOOK_IT_UP:
+        return Finding(
+            "runs",
+            f"there is no {want} named {exercise.symbol}",
+            (f"run the cell of exercise {exercise.number} first; its name must stay",),
+        )
+    if isinstance(answer, type) == (want == "class") and callable(answer):
+        return None
+    what = (
+        f"the class {answer.__name__}" if isinstance(answer, type) else f"a {type(answer).__name__}"
+    )
+    advice = "give it without calling it: " if not callable(answer) else "give it as it is: "
+    return Finding(
+        "runs",
+        f"the answer is {what}, want a {want}",
+        (f'{advice}check("{exercise.name}", {exercise.symbol})',),
+    )
+
+
+def _stopped(finding: Finding) -> Any:
+    from course.calls import Call
+
+    return Call(finding=finding)
+
+
+def _joined(found: list[Report]) -> list[Report]:
+    """One report instead of many where all parts fared alike: all right, or none begun."""
+    outcomes = {each.outcome for each in found}
+    alike = len({(each.rung, each.headline) for each in found}) == 1
+    if len(outcomes) == 1 and (outcomes == {RIGHT} or alike):
+        whole = found[0]
+        whole.part = None
+        return [whole]
+    return found

@@ -1,0 +1,227 @@
+"""Compare an answer with the truth, and say where and how it differs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from course.exercise import Finding, Output, Tolerance
+
+SINGLE = Tolerance(1e-4, "float32 keeps about 7 digits, and a sum of many terms loses some")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One output that is wrong: how much, and what can be said about where."""
+
+    output: Output
+    answer: np.ndarray
+    truth: np.ndarray
+    error: float
+    tolerance: Tolerance
+    lines: tuple[str, ...]
+
+    @property
+    def headline(self) -> str:
+        """For example: dW: relative error 8e-01 (limit 1e-09: float64, ...)."""
+        size = "not finite" if not np.isfinite(self.error) else f"relative error {self.error:.0e}"
+        return (
+            f"{self.output.name}: {size} (limit {self.tolerance.limit:.0e}:"
+            f" {self.tolerance.reason})"
+        )
+
+
+def as_array(value: Any, output: Output) -> np.ndarray:
+    """Turn one returned value into a real array; raises Finding on anything that is none."""
+    name = output.name
+    kind = type(value).__name__
+    if value is None:
+        raise Finding("shapes", f"{name} is None", ("is there a `return` line, with this in it?",))
+    if type(value).__module__.split(".")[0] == "torch":
+        raise Finding(
+            "shapes",
+            f"{name} is a torch.{kind}, want a NumPy array",
+            ("this exercise is in NumPy alone",),
+        )
+    try:
+        array = np.asarray(value)
+    except Exception as error:  # a student's object may raise anything from __array__
+        raise Finding(
+            "shapes", f"{name}: a {kind} can't be made an array", (f"{type(error).__name__}",)
+        ) from None
+    if array.dtype.kind not in "fiu":
+        what = f"a {kind}" if array.dtype == object else f"of dtype {array.dtype}"
+        raise Finding(
+            "shapes",
+            f"{name} is {what}, want real numbers of {describe(output, None)}",
+            ("if it is a list, are all its rows equally long?",) if kind == "list" else (),
+        )
+    if array.dtype.kind in "iu" and array.ndim:
+        raise Finding(
+            "shapes",
+            f"{name} has dtype {array.dtype}, want float64",
+            ("integers drop what is behind the point: make the array with floats",),
+        )
+    if array.dtype == np.float16:
+        raise Finding("shapes", f"{name} has dtype float16, want float64 or float32")
+    return array
+
+
+def describe(output: Output, shape: tuple[int, ...] | None) -> str:
+    """Say a shape with the letters of its axes: "shape (T, B, H) = (5, 2, 4)"."""
+    if not output.axes:
+        return "shape (), one number"
+    letters = f"({', '.join(output.axes)}{',' if len(output.axes) == 1 else ''})"
+    return f"shape {letters}" + ("" if shape is None else f" = {shape}")
+
+
+def check_shape(answer: np.ndarray, truth: np.ndarray, output: Output) -> None:
+    """Raise Finding, with what the wrong shape suggests, if two arrays differ in shape."""
+    have, want = answer.shape, truth.shape
+    if have == want:
+        return
+    advice = []
+    if len(have) == len(want) and sorted(have) == sorted(want):
+        order = tuple(output.axes[want.index(n)] for n in have)
+        advice.append(f"the axes are in another order: yours look like ({', '.join(order)})")
+    elif not want:
+        advice.append("sum over every axis")
+    elif (
+        "T" in output.axes
+        and len(have) == len(want)
+        and have[output.axes.index("T")] == want[output.axes.index("T")] + 1
+    ):
+        advice.append("one step too many: the initial state is not among the outputs")
+    elif len(have) > len(want):
+        advice.append(f"{len(have) - len(want)} axis too many: is a sum missing?")
+    elif len(have) < len(want):
+        advice.append(
+            f"{len(want) - len(have)} axis too few: was one summed over, or indexed away?"
+        )
+    raise Finding(
+        "shapes", f"{output.name} has shape {have}, want {describe(output, want)}", tuple(advice)
+    )
+
+
+def compare(
+    answer: np.ndarray, truth: np.ndarray, output: Output, tolerance: Tolerance
+) -> Difference | None:
+    """Return what is wrong with an answer of the right shape, or None if nothing is."""
+    answer64 = answer.astype(np.float64)
+    size = np.abs(truth).max(initial=0.0)
+    scale = size if size > 0 else 1.0  # where the truth is zero the error is absolute
+    with np.errstate(invalid="ignore", over="ignore"):
+        gap = np.abs(answer64 - truth) / scale
+    wrong = ~(gap <= tolerance.limit)  # NaN counts as wrong
+    if not wrong.any():
+        return None
+    error = float(gap.max()) if np.isfinite(gap).all() else float("inf")
+    lines = (*places(wrong, output), *likeness(answer64, truth, output, tolerance.limit))
+    return Difference(output, answer, truth, error, tolerance, lines)
+
+
+def alike(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether two arrays of one shape are the same but for rounding, NaN and infinity included."""
+    limit = SINGLE.limit if np.float32 in (a.dtype, b.dtype) else 1e-9
+    scale = np.abs(b[np.isfinite(b)]).max(initial=0.0)
+    return np.allclose(a, b, rtol=0.0, atol=limit * (scale or 1.0), equal_nan=True)
+
+
+def places(wrong: np.ndarray, output: Output) -> list[str]:
+    """Say along which axes an answer is right and along which it is wrong."""
+    lines = []
+    if wrong.all() or not wrong.ndim:
+        return lines
+    for letter, word in (("T", "t"), ("B", "sequence"), ("H", "unit"), ("K", "output")):
+        if letter not in output.axes:
+            continue
+        axis = output.axes.index(letter)
+        others = tuple(i for i in range(wrong.ndim) if i != axis)
+        bad = wrong.any(axis=others)
+        if bad.all():
+            continue
+        good_at, bad_at = np.flatnonzero(~bad), np.flatnonzero(bad)
+        index = ":, " * axis + slice_of(bad_at)
+        lines.append(
+            f"right at {word} = {runs_of(good_at + 1)}, wrong at {word} = {runs_of(bad_at + 1)}"
+            f" (in code: {output.name}[{index}])"
+        )
+    if not lines:
+        lines.append(f"wrong in {wrong.sum()} of {wrong.size} entries")
+    return lines
+
+
+def runs_of(numbers: Sequence[int] | np.ndarray) -> str:
+    """Write ascending integers briefly: [1, 2, 3, 6] is "1 to 3, 6"."""
+    runs: list[list[int]] = []
+    for n in map(int, numbers):
+        if runs and n == runs[-1][-1] + 1:
+            runs[-1].append(n)
+        else:
+            runs.append([n])
+    return ", ".join(
+        str(run[0])
+        if len(run) == 1
+        else f"{run[0]}, {run[1]}"
+        if len(run) == 2
+        else f"{run[0]} to {run[-1]}"
+        for run in runs
+    )
+
+
+def slice_of(index: np.ndarray) -> str:
+    """Write ascending indices as they would stand between brackets: "2:5", "3" or "[0, 2]"."""
+    first, last = int(index[0]), int(index[-1])
+    if first == last:
+        return str(first)
+    if last - first + 1 == len(index):
+        return f"{first}:{last + 1}"
+    return str([int(i) for i in index])
+
+
+def likeness(answer: np.ndarray, truth: np.ndarray, output: Output, limit: float) -> list[str]:
+    """Name a simple relation between answer and truth, if there is one."""
+    unfinite = ~np.isfinite(answer)
+    if unfinite.any():
+        first = tuple(int(i) for i in np.argwhere(unfinite)[0])
+        where = f"{output.name}{list(first)}" if first else output.name
+        return [f"{unfinite.sum()} of {answer.size} entries are NaN or infinite, first {where}"]
+    if not answer.any():
+        return ["yours is zero everywhere"]
+    size = np.abs(truth).max(initial=0.0)
+    if size == 0:
+        return ["it should be zero everywhere"]
+
+    def same(other: np.ndarray) -> bool:
+        return other.shape == answer.shape and bool(np.abs(answer - other).max() <= limit * size)
+
+    if same(-truth):
+        return ["yours has the opposite sign"]
+    if truth.ndim == 2 and same(truth.T):
+        return ["yours is the transpose of what is expected"]
+    ratio = float((answer * truth).sum() / (truth * truth).sum())
+    if abs(ratio) > limit and same(ratio * truth):
+        return [f"yours is {ratio:.4g} times what is expected, everywhere"]
+    if "T" in output.axes:
+        axis = output.axes.index("T")
+        steps = truth.shape[axis]
+        if steps > 1:
+            if same(np.flip(truth, axis)):
+                return ["yours is reversed in time"]
+            ahead = np.take(answer, range(1, steps), axis) - np.take(truth, range(steps - 1), axis)
+            behind = np.take(answer, range(steps - 1), axis) - np.take(truth, range(1, steps), axis)
+            if np.abs(ahead).max() <= limit * size:
+                return ["yours is one step late"]
+            if np.abs(behind).max() <= limit * size:
+                return ["yours is one step early"]
+    if "B" in output.axes and truth.shape[output.axes.index("B")] > 1:
+        axis = output.axes.index("B")
+        if same(np.broadcast_to(truth.sum(axis, keepdims=True), truth.shape)):
+            return ["yours is summed over the batch"]
+    offset = answer - truth
+    if np.ptp(offset) <= limit * size:
+        return [f"yours is {offset.flat[0]:+.4g} off, everywhere"]
+    return []

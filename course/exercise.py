@@ -1,0 +1,223 @@
+"""What an exercise is: its inputs, its outputs, its comparison, and the oracle that judges it."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+Arrays = tuple[np.ndarray, ...]
+
+RUNGS = ("attempted", "runs", "shapes", "arguments", "probes", "values", "properties")
+"""The ladder, from the bottom; a check stops at the first rung that breaks."""
+
+PUBLIC_SEED = 20231024
+"""Seed of the public cases: the same for every student, so that their fixtures can ship."""
+
+CHAPTERS = ("bptt",)
+"""The chapters that have exercises, in the order of the book."""
+
+
+class CourseError(Exception):
+    """A call of the toolkit that can't be answered; the message says what to do instead."""
+
+    def _render_traceback_(self) -> list[str]:
+        """Show one line in a notebook: the frames between would be the toolkit's own."""
+        return [f"{type(self).__name__}: {self}"]
+
+
+@dataclass(eq=False)
+class Finding(Exception):
+    """Why an answer stopped on a rung: a headline, then lines that say where and what next."""
+
+    rung: str
+    headline: str
+    lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Output:
+    """One array that an answer returns, with the letters of its axes: ``("T", "B", "H")``."""
+
+    name: str
+    axes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """Largest relative error allowed, max|answer - truth| / max|truth|, and why that much."""
+
+    limit: float
+    reason: str
+
+
+ROUNDING = Tolerance(1e-9, "float64, the same sums in another order")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One set of arguments, the rung it belongs to, and what it means to fail it.
+
+    args: in the order of the answer's signature; arrays, lists of arrays, and plain numbers.
+    """
+
+    name: str
+    rung: str
+    args: Mapping[str, Any]
+    says: str
+
+    @property
+    def single(self) -> bool:
+        """Whether the arguments are in float32, so that no answer can be exact."""
+
+        def is_single(value: Any) -> bool:
+            if isinstance(value, list):
+                return any(map(is_single, value))
+            return getattr(value, "dtype", None) == np.float32
+
+        return any(map(is_single, self.args.values()))
+
+
+def call_in_order(answer: Callable[..., Any], args: Mapping[str, Any]) -> Any:
+    """Call a function with its arguments by position, so that renamed parameters are fine."""
+    return answer(*args.values())
+
+
+def as_outputs(raw: Any, names: Sequence[str]) -> tuple[Any, ...]:
+    """Split what an answer returned into its outputs; raises Finding if their number is wrong."""
+    if len(names) == 1:
+        return raw if isinstance(raw, tuple) and len(raw) == 1 else (raw,)
+    want = f"want {len(names)} things: {', '.join(names)}"
+    if raw is None:
+        raise Finding("shapes", "the function returned None", (want, "is there a `return` line?"))
+    if isinstance(raw, Mapping):
+        missing = [name for name in names if name not in raw]
+        if missing:
+            raise Finding("shapes", f"the returned dict lacks {', '.join(missing)}", (want,))
+        return tuple(raw[name] for name in names)
+    if not isinstance(raw, tuple | list):
+        raise Finding("shapes", f"the function returned one {type(raw).__name__}", (want,))
+    if len(raw) != len(names):
+        raise Finding("shapes", f"the function returned {len(raw)} things", (want,))
+    return tuple(raw)
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """A coded exercise.
+
+    name: "chapter.function"; points: for the whole, or for each output (partial credit);
+    cases(rng): probes first, then values, then properties; oracle(**args): the truth by a second
+    method, in the order of outputs; run(answer, args): how the answer is called; read: where the
+    book derives it; fixed_cases: cases whose truth is the same for any seed need no oracle.
+    """
+
+    name: str
+    number: str
+    title: str
+    read: str
+    points: float | Mapping[str, float]
+    outputs: tuple[Output, ...]
+    cases: Callable[[np.random.Generator], list[Case]]
+    oracle: Callable[..., Arrays]
+    tolerance: Tolerance = ROUNDING
+    run: Callable[[Any, Mapping[str, Any]], Any] = call_in_order
+    unpack: Callable[[Any, Sequence[str]], tuple[Any, ...]] = as_outputs
+    kind: str = "function"
+    uses_torch: bool = False
+
+    @property
+    def chapter(self) -> str:
+        """The part of the name before the point."""
+        return self.name.split(".")[0]
+
+    @property
+    def symbol(self) -> str:
+        """What the answer is called in the notebook: the part of the name after the point."""
+        return self.name.split(".")[1]
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Names of the outputs that are scored by themselves; empty if points are for the whole."""
+        return tuple(self.points) if isinstance(self.points, Mapping) else ()
+
+    @property
+    def total(self) -> float:
+        """Points for all of it."""
+        return float(sum(self.points.values()) if isinstance(self.points, Mapping) else self.points)
+
+    def points_of(self, part: str | None) -> float:
+        """Points for one part, or for the whole where part is None."""
+        if part is not None and isinstance(self.points, Mapping):
+            return float(self.points[part])
+        return self.total
+
+
+@dataclass(frozen=True)
+class Question:
+    """A written question: graded by a person, in formgrader."""
+
+    name: str
+    number: str
+    title: str
+    points: float
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """The exercises and questions of a chapter, in the order of its notebook."""
+
+    name: str
+    number: int
+    title: str
+    page: str
+    exercises: tuple[Exercise, ...]
+    questions: tuple[Question, ...] = ()
+    _index: dict[str, Exercise] = field(default_factory=dict, compare=False)
+
+    def __post_init__(self) -> None:
+        self._index.update({exercise.name: exercise for exercise in self.exercises})
+
+    def __getitem__(self, name: str) -> Exercise:
+        return self._index[name]
+
+
+def chapter(name: str) -> Chapter:
+    """Load a chapter's exercises; raises CourseError, naming the nearest, if there is none."""
+    if name not in CHAPTERS:
+        raise CourseError(
+            f'there is no chapter "{name}".{did_you_mean(name, CHAPTERS)}'
+            f" Chapters: {', '.join(CHAPTERS)}."
+        )
+    return importlib.import_module(f"course.exercises.{name}").CHAPTER
+
+
+def find(name: str) -> tuple[Exercise, str | None]:
+    """Find "chapter.exercise" or "chapter.exercise.part"; raises CourseError if there is none."""
+    if not isinstance(name, str):
+        raise CourseError(
+            f"the first argument is the exercise's name in quotes, not a {type(name).__name__}:"
+            ' for example check("bptt.forward").'
+        )
+    head, _, _ = name.partition(".")
+    found = chapter(head)
+    known: dict[str, tuple[Exercise, str | None]] = {}
+    for exercise in found.exercises:
+        known[exercise.name] = (exercise, None)
+        known.update({f"{exercise.name}.{part}": (exercise, part) for part in exercise.parts})
+    if name not in known:
+        raise CourseError(
+            f'there is no exercise "{name}".{did_you_mean(name, known)}'
+            f" Exercises: {', '.join(exercise.name for exercise in found.exercises)}."
+        )
+    return known[name]
+
+
+def did_you_mean(name: str, known: Sequence[str] | Mapping[str, Any]) -> str:
+    """Suggest the nearest known name, or nothing."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f' Did you mean "{near[0]}"?' if near else ""

@@ -1,0 +1,732 @@
+"""Chapter 3: inputs, probes, properties and oracles of its exercises.
+
+Each oracle reaches the truth by another road than the chapter's: sweeps over all steps at once,
+one linear system for all steps, complex steps, ``torch.nn``.  Sizes are unequal and above 1, so
+that no wrong axis, transposition or mean can hide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from course.exercise import (
+    Arrays,
+    Case,
+    Chapter,
+    Exercise,
+    Finding,
+    Output,
+    Question,
+    Tolerance,
+    as_outputs,
+)
+
+T, B, D, H, K = 5, 2, 3, 4, 6
+LONG = 11
+
+HIDDEN = ("T", "B", "H")
+OUTPUT = ("T", "B", "K")
+
+
+# Inputs.
+
+
+def _network(rng: np.random.Generator, steps: int = T, batch: int = B) -> dict[str, np.ndarray]:
+    """x, h0, U, W, b, V, c, with states well inside (-1, 1), so that tanh' is felt."""
+    return {
+        "x": rng.normal(size=(steps, batch, D)),
+        "h0": rng.uniform(-0.9, 0.9, (batch, H)),
+        "U": rng.normal(0, 0.6, (H, D)),
+        "W": rng.normal(0, 0.6, (H, H)),
+        "b": rng.normal(0, 0.5, H),
+        "V": rng.normal(0, 0.6, (K, H)),
+        "c": rng.normal(0, 0.5, K),
+    }
+
+
+def _targets(rng: np.random.Generator, steps: int = T, batch: int = B) -> dict[str, np.ndarray]:
+    """o, y, mask; the mask of sequence i ends i + 1 steps early, as padding does."""
+    mask = np.ones((steps, batch))
+    for i in range(batch):
+        mask[max(1, steps - 1 - i) :, i] = 0.0
+    return {
+        "o": rng.normal(0, 2.0, (steps, batch, K)),
+        "y": rng.integers(0, K, (steps, batch)),
+        "mask": mask,
+    }
+
+
+def _states(rng: np.random.Generator, steps: int = T, batch: int = B) -> dict[str, np.ndarray]:
+    """do, h, W, V for the backward pass; any states in (-1, 1) will do, each by itself."""
+    return {
+        "do": rng.normal(size=(steps, batch, K)),
+        "h": rng.uniform(-0.95, 0.95, (steps, batch, H)),
+        "W": rng.normal(0, 0.6, (H, H)),
+        "V": rng.normal(0, 0.6, (K, H)),
+    }
+
+
+def _single(args: Mapping[str, Any]) -> dict[str, Any]:
+    """The same arguments in float32."""
+    return {
+        name: value.astype(np.float32) if getattr(value, "dtype", None) == np.float64 else value
+        for name, value in args.items()
+    }
+
+
+def _reorder(args: Mapping[str, Any], batched: Mapping[str, int]) -> dict[str, Any]:
+    """The same arguments, sequences in reverse order; ``batched`` gives the batch's axis."""
+    return {
+        name: np.flip(value, batched[name]).copy() if name in batched else value
+        for name, value in args.items()
+    }
+
+
+def _usual(
+    draw: Callable[..., dict[str, Any]], rng: np.random.Generator, batched: Mapping[str, int]
+) -> list[Case]:
+    """The values case and the properties that every exercise over time shares."""
+    main = draw(rng)
+    return [
+        Case("random input", "values", main, "all terms alive, T = 5, B = 2"),
+        Case("T = 1", "properties", draw(rng, steps=1), "a sequence of one step is a sequence"),
+        Case("unseen length", "properties", draw(rng, steps=LONG), f"T = {LONG}, same weights"),
+        Case("B = 1", "properties", draw(rng, batch=1), "a batch of one keeps its axis"),
+        Case(
+            "batch order",
+            "properties",
+            _reorder(main, batched),
+            "the sequences in reverse order; they must not influence one another",
+        ),
+        Case("float32 in", "properties", _single(main), "the same arguments in single precision"),
+    ]
+
+
+# Oracles.
+
+
+def _sweeps(x: np.ndarray, h0: np.ndarray, U: np.ndarray, W: np.ndarray, b: np.ndarray) -> Any:
+    """States by T sweeps over all steps at once (Jacobi); exact, since time only runs forward.
+
+    Works on complex numbers, for complex steps.
+    """
+    h = np.zeros((len(x), *h0.shape), dtype=np.result_type(x, h0, U, W, b))
+    for _ in range(len(x)):
+        h = np.tanh(x @ U.T + np.concatenate([h0[None], h[:-1]]) @ W.T + b)
+    return h
+
+
+def _complex_step(f: Callable[..., Any], args: Mapping[str, np.ndarray], name: str) -> np.ndarray:
+    """Derivative of a real number f(**args) for one argument: Im f(x + i e) / e, eq (3.25)."""
+    step = 1e-30
+    value = args[name].astype(complex)
+    grad = np.empty(value.shape)
+    for i in np.ndindex(value.shape):
+        moved = value.copy()
+        moved[i] += 1j * step
+        grad[i] = f(**{**args, name: moved}).imag / step
+    return grad
+
+
+def _double(**args: Any) -> dict[str, Any]:
+    """The same arguments in float64: oracles answer in double precision."""
+    return {
+        name: np.asarray(value, np.float64)
+        if getattr(value, "dtype", None) == np.float32
+        else value
+        for name, value in args.items()
+    }
+
+
+def _forward_truth(**args: np.ndarray) -> Arrays:
+    a = _double(**args)
+    h = _sweeps(a["x"], a["h0"], a["U"], a["W"], a["b"])
+    return h, np.einsum("kh,tbh->tbk", a["V"], h) + a["c"]
+
+
+def _log_likelihood(o: np.ndarray, y: np.ndarray) -> np.ndarray:
+    log_z = np.logaddexp.reduce(o, axis=-1)
+    return np.einsum("tbk,tbk->tb", np.eye(K)[y], o) - log_z
+
+
+def _loss_truth(**args: np.ndarray) -> Arrays:
+    a = _double(**args)
+    return (np.asarray(-np.sum(a["mask"] * _log_likelihood(a["o"], a["y"]))),)
+
+
+def _grad_o_truth(**args: np.ndarray) -> Arrays:
+    a = _double(**args)
+    o, grad = a["o"], np.empty(a["o"].shape)
+    for k in range(K):  # every step and sequence at once: they don't touch one another
+        moved = o.astype(complex)
+        moved[..., k] += 1e-30j
+        top = o.max(-1, keepdims=True)
+        log_z = np.log(np.exp(moved - top).sum(-1)) + top[..., 0]
+        minus_log_p = log_z - np.take_along_axis(moved, a["y"][..., None], -1)[..., 0]
+        grad[..., k] = a["mask"] * minus_log_p.imag / 1e-30
+    return (grad,)
+
+
+def _adjoint(do: np.ndarray, h: np.ndarray, W: np.ndarray, V: np.ndarray, cut: int) -> np.ndarray:
+    """All of (3.8)-(3.9) as one linear system for each sequence, solved at once.
+
+    cut: no gradient crosses from step t + 1 to step t where t is a multiple of it.
+    """
+    steps, batch, width = h.shape
+    dh = np.empty(h.shape)
+    for i in range(batch):
+        system = np.eye(steps * width)
+        for t in range(1, steps):
+            if t % cut:
+                here, next_ = slice((t - 1) * width, t * width), slice(t * width, (t + 1) * width)
+                system[here, next_] = -W.T @ np.diag(1 - h[t, i] ** 2)
+        dh[:, i] = np.linalg.solve(system, (do[:, i] @ V).ravel()).reshape(steps, width)
+    return dh
+
+
+def _grad_h_truth(**args: np.ndarray) -> Arrays:
+    a = _double(**args)
+    return (_adjoint(a["do"], a["h"], a["W"], a["V"], cut=len(a["h"])),)
+
+
+def _truncated_truth(**args: Any) -> Arrays:
+    a = _double(**args)
+    return (_adjoint(a["do"], a["h"], a["W"], a["V"], cut=a["k"]),)
+
+
+def _grad_params_truth(**args: np.ndarray) -> Arrays:
+    """Each step's own copy of the parameters, moved by complex steps."""
+    a = _double(**args)
+    before = np.concatenate([a["h0"][None], a["h"][:-1]])
+    pre = np.arctanh(a["h"])
+    width, outputs = a["h"].shape[-1], a["do"].shape[-1]
+    zero = {
+        "U": np.zeros((width, a["x"].shape[-1])),
+        "W": np.zeros((width, width)),
+        "b": np.zeros(width),
+        "V": np.zeros((outputs, width)),
+        "c": np.zeros(outputs),
+    }
+
+    def immediate(U: Any, W: Any, b: Any, V: Any, c: Any) -> Any:
+        """The loss's first order in the movements, with every h(t-1) held where it is."""
+        h = np.tanh(pre + a["x"] @ U.T + before @ W.T + b)
+        return (a["dh"] * h).sum() + (a["do"] * (a["h"] @ V.T + c)).sum()
+
+    return tuple(_complex_step(immediate, zero, name) for name in "UWbVc")
+
+
+def _clip_truth(grads: list[np.ndarray], max_norm: float) -> Arrays:
+    grads = [np.asarray(g, np.float64) for g in grads]
+    norm = np.linalg.norm(np.concatenate([g.ravel() for g in grads]))
+    factor = max(norm / max_norm, 1.0)
+    return (*(g / factor for g in grads), np.asarray(norm))
+
+
+def _rtrl_truth(**args: np.ndarray) -> Arrays:
+    a = _double(**args)
+    g = a.pop("g")
+
+    def weighted(**moved: np.ndarray) -> Any:
+        return (g * _sweeps(**moved)).sum()
+
+    return tuple(_complex_step(weighted, a, name) for name in ("U", "W", "b"))
+
+
+def _torch_truth(**args: np.ndarray) -> Arrays:
+    """torch.nn.RNN with copied weights: b goes to its first bias, its second is zero."""
+    import torch
+
+    a = {name: torch.tensor(value, dtype=torch.float64) for name, value in args.items()}
+    rnn = torch.nn.RNN(a["U"].shape[1], a["W"].shape[0], dtype=torch.float64)
+    with torch.no_grad():
+        rnn.weight_ih_l0.copy_(a["U"])
+        rnn.weight_hh_l0.copy_(a["W"])
+        rnn.bias_ih_l0.copy_(a["b"])
+        rnn.bias_hh_l0.zero_()
+    x, h0 = a["x"].requires_grad_(), a["h0"].requires_grad_()
+    h, _ = rnn(x, h0[None])
+    wanted = [x, h0, rnn.weight_ih_l0, rnn.weight_hh_l0, rnn.bias_ih_l0]
+    grads = torch.autograd.grad((h * a["g"]).sum(), wanted)
+    return tuple(value.detach().numpy() for value in (h, *grads))
+
+
+# How unusual answers are called and taken apart.
+
+
+def _unpack_clip(raw: Any, names: Sequence[str]) -> tuple[Any, ...]:
+    """A pair of a list of arrays and a norm, laid out flat."""
+    clipped, norm = as_outputs(raw, ("clipped", "norm"))
+    if clipped is None:
+        raise Finding("shapes", "clipped is None", ("return a list of new arrays, then the norm",))
+    if not isinstance(clipped, list | tuple):
+        raise Finding(
+            "shapes",
+            f"clipped is a {type(clipped).__name__}, want a list of arrays",
+            ("the norm comes second: return clipped, norm",),
+        )
+    if len(clipped) != len(names) - 1:
+        raise Finding(
+            "shapes", f"clipped has {len(clipped)} arrays, want {len(names) - 1}, one for each in"
+        )
+    return (*clipped, norm)
+
+
+def _apply(function: Any, args: Mapping[str, np.ndarray], device: str) -> tuple[Any, ...]:
+    """h and the gradients that a hand-written backward returns, for the loss sum(g * h)."""
+    import torch
+
+    g, *given = (
+        torch.tensor(args[name], device=device) for name in ("g", "x", "h0", "U", "W", "b")
+    )
+    before = [value.clone() for value in given]
+    leaves = [value.requires_grad_() for value in given]
+    h = function.apply(*leaves)
+    if not isinstance(h, torch.Tensor):
+        raise Finding("shapes", f"forward returned a {type(h).__name__}, want one tensor, h")
+    if h.shape != g.shape:
+        raise Finding("shapes", f"h has shape {tuple(h.shape)}, want (T, B, H) = {tuple(g.shape)}")
+    if h.dtype != g.dtype:
+        raise Finding(
+            "shapes",
+            f"h has dtype {h.dtype} for arguments of {g.dtype}",
+            ("make new tensors from the ones you are given: torch.empty_like, x.new_zeros",),
+        )
+    if not h.requires_grad:
+        raise Finding("runs", "h does not require a gradient", ("call it by RNNFunction.apply",))
+    grads = torch.autograd.grad((h * g).sum(), leaves, allow_unused=True)
+    for name, value, old in zip(("x", "h0", "U", "W", "b"), leaves, before, strict=True):
+        if device != "meta" and not torch.equal(value.detach(), old):
+            raise Finding("arguments", f"forward or backward writes into {name}")
+    for name, value in zip(("dx", "dh0", "dU", "dW", "db"), grads, strict=True):
+        if value is None:
+            raise Finding(
+                "shapes",
+                f"{name}: backward returned None for it",
+                ("one gradient for each argument of forward: x, h0, U, W, b",),
+            )
+    return (h, *grads)
+
+
+def _run_torch(function: Any, args: Mapping[str, Any]) -> Any:
+    """Run an autograd.Function, on the GPU if there is one; answer with NumPy arrays."""
+    import torch
+
+    if not issubclass(function, torch.autograd.Function):
+        raise Finding(
+            "runs", f"{function.__name__} is not a torch.autograd.Function: keep the class line"
+        )
+    args = dict(args)
+    special = args.pop("also", "")
+    if special == "gradcheck":
+        leaves = [torch.tensor(args[name]).requires_grad_() for name in ("x", "h0", "U", "W", "b")]
+        try:
+            torch.autograd.gradcheck(function.apply, leaves)
+        except torch.autograd.gradcheck.GradcheckError as error:
+            first = str(error).strip().splitlines()[0]
+            raise Finding("properties", f"torch.autograd.gradcheck fails: {first}") from None
+    if special == "another device":
+        try:  # the meta device has shapes and no numbers: what is made elsewhere clashes
+            _apply(function, args, "meta")
+        except (RuntimeError, NotImplementedError) as error:
+            raise Finding(
+                "properties",
+                f"on another device it raised {type(error).__name__}:"
+                f" {str(error).strip().splitlines()[0][:160]}",
+                (
+                    "new tensors go where the arguments are: torch.empty_like, x.new_zeros;",
+                    "no .item(), .numpy() or .tolist() inside",
+                ),
+            ) from None
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return tuple(value.detach().cpu().numpy() for value in _apply(function, args, device))
+
+
+# Cases.
+
+
+def _forward_cases(rng: np.random.Generator) -> list[Case]:
+    def only(**kept: np.ndarray) -> dict[str, np.ndarray]:
+        drawn = _network(rng)
+        return {name: kept.get(name, np.zeros_like(value)) for name, value in drawn.items()}
+
+    some = _network(rng)
+    visible = {"V": some["V"]}
+    return [
+        Case(
+            "U x alone",
+            "probes",
+            only(x=some["x"], U=some["U"], **visible),
+            "no state, no biases: h(t) = tanh(U x(t))",
+        ),
+        Case("b alone", "probes", only(b=some["b"], **visible), "h(t) = tanh(b), at every step"),
+        Case(
+            "W h alone",
+            "probes",
+            only(h0=some["h0"], W=some["W"], **visible),
+            "no input, no biases: h(1) = tanh(W h(0)), and so on",
+        ),
+        Case("c alone", "probes", only(c=some["c"]), "h is zero, so o(t) = c"),
+        *_usual(_network, rng, {"x": 1, "h0": 0}),
+    ]
+
+
+def _loss_cases(rng: np.random.Generator) -> list[Case]:
+    def whole(steps: int = T, batch: int = B) -> dict[str, np.ndarray]:
+        drawn = _targets(rng, steps, batch)
+        return {**drawn, "mask": np.ones_like(drawn["mask"])}
+
+    flat = {**whole(), "o": np.zeros((T, B, K))}
+    large = _targets(rng)
+    large["o"] = large["o"] + 1000.0
+    small = _targets(rng)
+    small["o"] = small["o"] - 1000.0
+    padding = _targets(rng)
+    padding["mask"] = np.zeros_like(padding["mask"])
+    return [
+        Case("one prediction", "probes", whole(1, 1), "T = B = 1: L = -log softmax(o)[y]"),
+        Case("equal outputs", "probes", flat, f"every class has 1/{K}: L = T B log {K}, a sum"),
+        Case("no padding", "probes", whole(), "every step counts"),
+        Case("padding alone", "probes", padding, "no step counts: L = 0"),
+        *_usual(lambda rng, **sizes: _targets(rng, **sizes), rng, {"o": 1, "y": 1, "mask": 1}),
+        Case("large outputs", "properties", large, "o + 1000 has the same softmax as o"),
+        Case("very negative outputs", "properties", small, "o - 1000 has the same softmax as o"),
+    ]
+
+
+def _grad_o_cases(rng: np.random.Generator) -> list[Case]:
+    flat = _targets(rng)
+    flat.update(o=np.zeros((T, B, K)), mask=np.ones((T, B)))
+    whole = _targets(rng)
+    whole["mask"] = np.ones_like(whole["mask"])
+    large = _targets(rng)
+    large["o"] = large["o"] + 1000.0
+    return [
+        Case(
+            "equal outputs",
+            "probes",
+            flat,
+            f"1/{K} everywhere, less 1 at the target; no padding",
+        ),
+        Case("no padding", "probes", whole, "every step counts"),
+        *_usual(_targets, rng, {"o": 1, "y": 1, "mask": 1}),
+        Case("large outputs", "properties", large, "o + 1000 has the same softmax as o"),
+    ]
+
+
+def _backward_probes(rng: np.random.Generator) -> list[Case]:
+    through_o = _states(rng)
+    through_o["W"] = np.zeros((H, H))
+    through_h = _states(rng)
+    through_h["do"][:-1] = 0.0
+    still = _states(rng)
+    still["h"] = np.zeros_like(still["h"])
+    slope = _states(rng)
+    slope.update(W=np.eye(H))
+    slope["do"][:-1] = 0.0
+    return [
+        Case(
+            "the road through o(t) alone",
+            "probes",
+            through_o,
+            "W = 0: each step has its own output's gradient, V' do(t), and no other",
+        ),
+        Case(
+            "linear",
+            "probes",
+            still,
+            "every h is 0, so tanh' is 1: dh(t) = W' dh(t+1) + V' do(t)",
+        ),
+        Case(
+            "tanh' alone",
+            "probes",
+            slope,
+            "W = I, loss at the last step only: each step back multiplies by 1 - h(t+1)^2",
+        ),
+        Case(
+            "the road through h(t+1) alone",
+            "probes",
+            through_h,
+            "loss at the last step only: all that comes earlier came through W",
+        ),
+    ]
+
+
+def _grad_h_cases(rng: np.random.Generator) -> list[Case]:
+    return [*_backward_probes(rng), *_usual(_states, rng, {"do": 1, "h": 1})]
+
+
+def _truncated_cases(rng: np.random.Generator) -> list[Case]:
+    def chunks(
+        rng: np.random.Generator, steps: int = T, batch: int = B, k: int = 2
+    ) -> dict[str, Any]:
+        return {**_states(rng, steps, batch), "k": k}
+
+    return [
+        Case("k = 1", "probes", chunks(rng, k=1), "no gradient goes back at all: dh = V' do"),
+        Case("k = T", "probes", chunks(rng, k=T), "one chunk: this is exercise 3.4"),
+        Case(
+            "two even chunks",
+            "probes",
+            chunks(rng, steps=6, k=3),
+            "T = 6, k = 3: nothing crosses from step 4 to step 3",
+        ),
+        *_usual(chunks, rng, {"do": 1, "h": 1}),
+        Case(
+            "k above T", "properties", chunks(rng, k=T + 3), "the chunk is longer than the sequence"
+        ),
+    ]
+
+
+def _param_inputs(rng: np.random.Generator, steps: int = T, batch: int = B) -> dict[str, Any]:
+    return {
+        "dh": rng.normal(size=(steps, batch, H)),
+        "do": rng.normal(size=(steps, batch, K)),
+        "x": rng.normal(size=(steps, batch, D)),
+        "h": rng.uniform(-0.95, 0.95, (steps, batch, H)),
+        "h0": rng.uniform(-0.9, 0.9, (batch, H)),
+    }
+
+
+def _grad_params_cases(rng: np.random.Generator) -> list[Case]:
+    one = _param_inputs(rng, 1, 1)
+    still = _param_inputs(rng)
+    still["h"] = np.zeros_like(still["h"])
+    start = _param_inputs(rng)
+    start["dh"][1:] = 0.0
+    return [
+        Case("one step, one sequence", "probes", one, "a single outer product; h(0) is not zero"),
+        Case("tanh' is 1", "probes", still, "every h(t) is 0, h(0) is not"),
+        Case(
+            "the first step's copy alone",
+            "probes",
+            start,
+            "dh is zero after step 1, so W's gradient meets h(0), and tanh' belongs to h(1)",
+        ),
+        *_usual(_param_inputs, rng, {"dh": 1, "do": 1, "x": 1, "h": 1, "h0": 0}),
+    ]
+
+
+def _clip_cases(rng: np.random.Generator) -> list[Case]:
+    def grads() -> list[np.ndarray]:
+        return [rng.normal(size=shape) for shape in ((H, D), (H, H), (H,))]
+
+    def norm(arrays: list[np.ndarray]) -> float:
+        return float(np.sqrt(sum((a**2).sum() for a in arrays)))
+
+    unequal = grads()
+    unequal[0] *= 100.0
+    short, main = grads(), grads()
+    return [
+        Case(
+            "long",
+            "probes",
+            {"grads": (long := grads()), "max_norm": norm(long) / 3},
+            "the norm is 3 max_norm: every array is divided by 3",
+        ),
+        Case(
+            "short enough",
+            "probes",
+            {"grads": short, "max_norm": 2 * norm(short)},
+            "the norm is below max_norm: nothing changes",
+        ),
+        Case(
+            "one long array",
+            "probes",
+            {"grads": unequal, "max_norm": 1.0},
+            "all arrays are scaled by one factor, whichever of them is long",
+        ),
+        Case(
+            "random input", "values", {"grads": main, "max_norm": 0.7 * norm(main)}, "three arrays"
+        ),
+        Case(
+            "all zero",
+            "properties",
+            {"grads": [np.zeros_like(g) for g in main], "max_norm": 1.0},
+            "norm 0: nothing is divided by it",
+        ),
+        Case(
+            "float32 in",
+            "properties",
+            {"grads": [g.astype(np.float32) for g in main], "max_norm": 0.5},
+            "the same arrays in single precision",
+        ),
+    ]
+
+
+def _rtrl_inputs(rng: np.random.Generator, steps: int = T, batch: int = B) -> dict[str, Any]:
+    drawn = _network(rng, steps, batch)
+    g = rng.normal(size=(steps, batch, H))
+    return {"g": g, **{name: drawn[name] for name in ("x", "h0", "U", "W", "b")}}
+
+
+def _rtrl_cases(rng: np.random.Generator) -> list[Case]:
+    loose = _rtrl_inputs(rng)
+    loose["W"] = np.zeros((H, H))
+    end = _rtrl_inputs(rng)
+    end["g"][:-1] = 0.0
+    start = _rtrl_inputs(rng)
+    start["g"][1:] = 0.0
+    return [
+        Case("no recurrence", "probes", loose, "W = 0: only each step's own copy counts"),
+        Case("loss at the first step alone", "probes", start, "one step; h(0) is a constant"),
+        Case("loss at the last step alone", "probes", end, "the past comes through W alone"),
+        *_usual(_rtrl_inputs, rng, {"g": 1, "x": 1, "h0": 0}),
+    ]
+
+
+def _torch_cases(rng: np.random.Generator) -> list[Case]:
+    tiny = _rtrl_inputs(rng, steps=3)
+    end = _rtrl_inputs(rng)
+    end["g"][:-1] = 0.0
+    return [
+        Case("T = 1, loss on h(1)", "probes", _rtrl_inputs(rng, steps=1), "one step, one road"),
+        Case("loss at the last step alone", "probes", end, "what comes earlier came through W"),
+        *_usual(_rtrl_inputs, rng, {"g": 1, "x": 1, "h0": 0}),
+        Case(
+            "gradcheck",
+            "properties",
+            {**tiny, "also": "gradcheck"},
+            "torch compares backward with differences of forward",
+        ),
+        Case(
+            "another device",
+            "properties",
+            {**tiny, "also": "another device"},
+            "the same code where the arguments are not on the CPU",
+        ),
+    ]
+
+
+def _torch_oracle(**args: Any) -> Arrays:
+    return _torch_truth(**{name: value for name, value in args.items() if name != "also"})
+
+
+SHAPES = {
+    "dU": ("H", "D"),
+    "dW": ("H", "H"),
+    "db": ("H",),
+    "dV": ("K", "H"),
+    "dc": ("K",),
+    "dx": ("T", "B", "D"),
+    "dh0": ("B", "H"),
+    "h": HIDDEN,
+}
+
+
+def _outputs(*names: str) -> tuple[Output, ...]:
+    return tuple(Output(name, SHAPES[name]) for name in names)
+
+
+CHAPTER = Chapter(
+    name="bptt",
+    number=3,
+    title="Back-propagation through time",
+    page="03-bptt",
+    exercises=(
+        Exercise(
+            "bptt.forward",
+            "3.1",
+            "Forward",
+            "(3.1)-(3.3)",
+            3,
+            (Output("h", HIDDEN), Output("o", OUTPUT)),
+            _forward_cases,
+            _forward_truth,
+        ),
+        Exercise(
+            "bptt.loss",
+            "3.2",
+            "The loss, with padding",
+            "(3.4)-(3.5)",
+            2,
+            (Output("L", ()),),
+            _loss_cases,
+            _loss_truth,
+        ),
+        Exercise(
+            "bptt.grad_o",
+            "3.3",
+            "The gradient at the outputs",
+            "(3.7)",
+            2,
+            (Output("do", OUTPUT),),
+            _grad_o_cases,
+            _grad_o_truth,
+        ),
+        Exercise(
+            "bptt.grad_h",
+            "3.4",
+            "The gradient flows back",
+            "(3.8)-(3.9)",
+            4,
+            (Output("dh", HIDDEN),),
+            _grad_h_cases,
+            _grad_h_truth,
+        ),
+        Exercise(
+            "bptt.grad_params",
+            "3.5",
+            "The gradients of the parameters",
+            "(3.10)-(3.15)",
+            {"dU": 1, "dW": 1, "db": 1, "dV": 1, "dc": 1},
+            _outputs("dU", "dW", "db", "dV", "dc"),
+            _grad_params_cases,
+            _grad_params_truth,
+        ),
+        Exercise(
+            "bptt.clip",
+            "3.6",
+            "Clip by the global norm",
+            "(3.23)",
+            2,
+            (
+                Output("clipped[0]", ("H", "D")),
+                Output("clipped[1]", ("H", "H")),
+                Output("clipped[2]", ("H",)),
+                Output("norm", ()),
+            ),
+            _clip_cases,
+            _clip_truth,
+            tolerance=Tolerance(1e-5, "a guard of up to 1e-6 against dividing by zero is fine"),
+            unpack=_unpack_clip,
+        ),
+        Exercise(
+            "bptt.truncated",
+            "3.7",
+            "Truncated back-propagation",
+            "(3.24)",
+            3,
+            (Output("dh", HIDDEN),),
+            _truncated_cases,
+            _truncated_truth,
+        ),
+        Exercise(
+            "bptt.rtrl",
+            "3.8",
+            "Real-time recurrent learning",
+            "(3.19)",
+            3,
+            _outputs("dU", "dW", "db"),
+            _rtrl_cases,
+            _rtrl_truth,
+        ),
+        Exercise(
+            "bptt.RNNFunction",
+            "3.9",
+            "The backward pass in PyTorch",
+            "(3.9)-(3.17)",
+            3,
+            _outputs("h", "dx", "dh0", "dU", "dW", "db"),
+            _torch_cases,
+            _torch_oracle,
+            run=_run_torch,
+            kind="class",
+            uses_torch=True,
+        ),
+    ),
+    questions=(Question("bptt.explain", "3.10", "Must it explode?", 3),),
+)

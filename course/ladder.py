@@ -1,0 +1,192 @@
+"""The ladder that a check climbs.  It stops at the first broken rung and says why.
+
+The answer is reached through a function ``call(case)``, and the truth through ``truth(case)``, so
+that the same ladder serves the student's own check (call in this process, truth from fixtures and
+oracle) and a grader that runs the answer elsewhere and holds the reference itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from course.calls import Call, Caller
+from course.compare import SINGLE, Difference, alike, as_array, check_shape, compare
+from course.exercise import RUNGS, Arrays, Case, Exercise, Finding
+from course.fixtures import KnownSlip
+
+NOT_ATTEMPTED, WRONG, RIGHT = "not attempted", "wrong", "right"
+
+
+@dataclass
+class Report:
+    """What a check found.  ``part`` is None where the whole exercise was checked."""
+
+    exercise: Exercise
+    part: str | None
+    outcome: str
+    rung: str | None = None
+    case: str | None = None
+    headline: str = ""
+    lines: tuple[str, ...] = ()
+    slip: KnownSlip | None = None
+    difference: Difference | None = None
+    warnings: tuple[str, ...] = ()
+    printed: str = ""
+
+    @property
+    def name(self) -> str:
+        """The name that was checked, with its part."""
+        return self.exercise.name + (f".{self.part}" if self.part else "")
+
+    @property
+    def points(self) -> float:
+        """Points earned."""
+        return self.out_of if self.outcome == RIGHT else 0.0
+
+    @property
+    def out_of(self) -> float:
+        """Points that could be earned."""
+        return self.exercise.points_of(self.part)
+
+
+Truth = Callable[[Case], Arrays]
+
+
+@dataclass
+class Ladder:
+    """One answer, under check.  Calls are remembered: parts and slips look at the same ones.
+
+    public: cases that every student gets, whose truth and slips are on file;
+    fresh: cases drawn anew, so that an answer can't be right by knowing them.
+    """
+
+    exercise: Exercise
+    call: Caller
+    truth: Truth
+    public: list[Case]
+    fresh: list[Case]
+    slips: tuple[KnownSlip, ...] = ()
+    _calls: dict[int, Call] = field(default_factory=dict)
+
+    def climb(self, part: str | None = None) -> Report:
+        """Climb for the whole exercise, or for one of its parts."""
+        report = Report(self.exercise, part, RIGHT)
+        case: Case | None = None
+        try:
+            for case in self._order():
+                self._step(case, part)
+            case = None
+            self._repeat(part)
+        except Finding as finding:
+            report.outcome = NOT_ATTEMPTED if finding.rung == "attempted" else WRONG
+            report.rung, report.case = finding.rung, case.name if case else None
+            report.headline, report.lines = finding.headline, finding.lines
+            if isinstance(finding, _Differs):
+                report.difference = finding.difference
+                report.slip = self._known_by_outputs(part)
+            else:
+                report.slip = self._known_by_stop(finding)
+        seen = [made for made in self._calls.values() if made.warnings or made.printed]
+        report.warnings = tuple(dict.fromkeys(w for made in seen for w in made.warnings))[:5]
+        report.printed = next((made.printed for made in seen if made.printed), "")
+        return report
+
+    def _order(self) -> list[Case]:
+        """The cases by rung: shapes are seen on the first of them, whichever it is."""
+        both = [*self.public, *self.fresh]
+        return [case for rung in RUNGS for case in both if case.rung == rung]
+
+    def _made(self, case: Case) -> Call:
+        if id(case) not in self._calls:
+            self._calls[id(case)] = self.call(case)
+        return self._calls[id(case)]
+
+    def _outputs(self, made: Call, case: Case, part: str | None) -> list[np.ndarray | None]:
+        """The outputs of a call as arrays of the right shape, None for parts not looked at."""
+        names = [output.name for output in self.exercise.outputs]
+        if made.finding is not None:
+            raise made.finding
+        values = self.exercise.unpack(made.value, names)
+        arrays: list[np.ndarray | None] = []
+        for value, truth, output in zip(
+            values, self.truth(case), self.exercise.outputs, strict=True
+        ):
+            if part is not None and output.name != part:
+                arrays.append(None)
+                continue
+            if part is not None and value is None:
+                raise Finding("attempted", f"{part} is None: not attempted yet")
+            array = as_array(value, output)
+            check_shape(array, truth, output)
+            arrays.append(array)
+        return arrays
+
+    def _step(self, case: Case, part: str | None) -> None:
+        arrays = self._outputs(self._made(case), case, part)
+        for array, truth, output in zip(
+            arrays, self.truth(case), self.exercise.outputs, strict=True
+        ):
+            if array is None:
+                continue
+            tolerance = self.exercise.tolerance
+            if case.single or array.dtype == np.float32:
+                tolerance = max(tolerance, SINGLE, key=lambda each: each.limit)
+            difference = compare(array, truth, output, tolerance)
+            if difference:
+                raise _Differs(case, difference)
+
+    def _repeat(self, part: str | None) -> None:
+        """The same arguments must give the same answer a second time."""
+        case = next(case for case in self.public if case.rung == "values")
+        first = self._outputs(self._made(case), case, part)
+        second = self._outputs(self.call(case), case, part)
+        for a, b, output in zip(first, second, self.exercise.outputs, strict=True):
+            if a is not None and b is not None and not np.array_equal(a, b):
+                raise Finding(
+                    "properties",
+                    f"{output.name}: called twice with the same arguments, it answers differently",
+                    ("what outlives the call: a global, a default argument, a random draw?",),
+                )
+
+    def _known_by_stop(self, finding: Finding) -> KnownSlip | None:
+        """The slip that a check stops with the same words, if there is one."""
+        same = (slip for slip in self.slips if slip.stops and slip.stops == finding.headline)
+        return next(same, None)
+
+    def _known_by_outputs(self, part: str | None) -> KnownSlip | None:
+        """The slip whose outputs equal the answer's on every case on file, if there is one."""
+        return next((slip for slip in self.slips if self._equals(slip, part)), None)
+
+    def _equals(self, slip: KnownSlip, part: str | None) -> bool:
+        differs_from_truth = False
+        for case in self.public:
+            if case.name not in slip.outputs:
+                continue
+            try:
+                arrays = self._outputs(self._made(case), case, part)
+            except Finding:
+                return False
+            for mine, theirs, truth in zip(
+                arrays, slip.outputs[case.name], self.truth(case), strict=True
+            ):
+                if mine is None:
+                    continue
+                if mine.shape != theirs.shape or not alike(mine, theirs):
+                    return False
+                differs_from_truth = differs_from_truth or not alike(theirs, truth)
+        return differs_from_truth
+
+
+class _Differs(Finding):
+    """A finding that comes from comparing numbers."""
+
+    def __init__(self, case: Case, difference: Difference) -> None:
+        lines = (f"{_SAID[case.rung]} {case.name}: {case.says}", *difference.lines)
+        super().__init__(case.rung, difference.headline, lines)
+        self.difference = difference
+
+
+_SAID = {"probes": "on the probe", "values": "on", "properties": "on the property"}

@@ -1,0 +1,456 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 3. Back-propagation through time
+#
+# You will write every gradient of a recurrent network by hand, and have each one checked.
+# Equation numbers such as (3.9) are those of chapter 3 of the book.
+#
+# How to work:
+#
+# - Replace the lines under `YOUR CODE HERE`, run the cell, then run the locked cell below it.
+# - The check stops at the first thing that is wrong and says what, where, and what to read.
+# - `hint("bptt.grad_h", 1)` names the equation, level 2 the term, level 3 works a case with
+#   two steps.
+# - Your functions get read-only arrays. Make new arrays; never write into an argument.
+#
+# Axes come in one order everywhere: time, batch, feature. In the equations $t = 1 \dots \tau$;
+# in the code the same step has index `t - 1`, and `T` is $\tau$.
+#
+# | letter | shape | meaning |
+# |---|---|---|
+# | `x` | `(T, B, D)` | inputs |
+# | `h0`, `h` | `(B, H)`, `(T, B, H)` | initial state, states |
+# | `o` | `(T, B, K)` | outputs before the softmax |
+# | `y` | `(T, B)` | target classes, integers in `0 ... K-1` |
+# | `mask` | `(T, B)` | 1 where the target counts, 0 where the sequence is padding |
+# | `U`, `W`, `b` | `(H, D)`, `(H, H)`, `(H,)` | input, recurrent weights, bias |
+# | `V`, `c` | `(K, H)`, `(K,)` | output weights, bias |
+
+# %%
+import numpy as np
+
+from course import check, datasets, figures, hint, progress, ready  # noqa: F401
+
+# %% [markdown]
+# ## Exercise 3.1: forward
+#
+# The network is
+#
+# $$
+# a^{(t)} = b + W h^{(t-1)} + U x^{(t)}, \qquad h^{(t)} = \tanh a^{(t)}, \qquad
+# o^{(t)} = c + V h^{(t)}. \tag{3.1–3.3}
+# $$
+#
+# These equations are about column vectors, one sequence at a time. Your arrays hold one sequence
+# in each row, so $W h$ becomes `h @ W.T`. One Python loop is enough, the one over time: what does
+# not depend on the previous state can be computed for all steps at once.
+
+
+# %% exercise="bptt.forward"
+def forward(x, h0, U, W, b, V, c):
+    """Run the network over a sequence.  Source: eqs (3.1)-(3.3).
+
+    x : (T, B, D), h0 : (B, H), U : (H, D), W : (H, H), b : (H,), V : (K, H), c : (K,)
+
+    Returns h : (T, B, H), the states after each step (h0 is not among them), and
+    o : (T, B, K), the outputs before the softmax.
+    """
+    ### BEGIN SOLUTION
+    driven = x @ U.T + b  # the input's share of (3.1), every step at once
+    h = np.empty_like(driven)
+    state = h0
+    for t in range(len(x)):
+        state = h[t] = np.tanh(driven[t] + state @ W.T)  # (3.2)
+    return h, h @ V.T + c  # (3.3)
+    ### END SOLUTION
+
+
+# %% [markdown]
+# ## Exercise 3.2: the loss, with padding
+#
+# $$
+# \hat y^{(t)} = \operatorname{softmax} o^{(t)}, \qquad
+# L = \sum_t m^{(t)} L^{(t)}, \qquad L^{(t)} = -\log \hat y^{(t)}_{y^{(t)}}. \tag{3.4–3.5}
+# $$
+#
+# Sum over time and over the batch. Do not divide: a mean would hide a factor in every gradient
+# that follows. Sequences of unequal length are padded at the end; the mask $m$ is 0 there.
+# `np.exp(1000.0)` is infinite, so subtract something from `o` before you exponentiate.
+
+
+# %% exercise="bptt.loss"
+def loss(o, y, mask):
+    """Negative log-likelihood, summed over the steps that count.  Source: eqs (3.4)-(3.5).
+
+    o : (T, B, K), outputs before the softmax, of any size; y : (T, B), integers in 0 ... K-1;
+    mask : (T, B), 1.0 where the target counts and 0.0 where it is padding
+
+    Returns L, one number.
+    """
+    ### BEGIN SOLUTION
+    top = o.max(axis=-1, keepdims=True)  # exp() then never sees a positive number
+    log_z = top[..., 0] + np.log(np.exp(o - top).sum(axis=-1))
+    picked = np.take_along_axis(o, y[..., None], axis=-1)[..., 0]
+    return ((log_z - picked) * mask).sum()  # (3.5)
+    ### END SOLUTION
+
+
+# %% [markdown]
+# ## Exercise 3.3: the gradient at the outputs
+#
+# $$
+# \left(\nabla_{o^{(t)}} L\right)_i = m^{(t)} \left(\hat y^{(t)}_i - \mathbb 1_{i = y^{(t)}}\right).
+# \tag{3.7}
+# $$
+
+
+# %% exercise="bptt.grad_o"
+def grad_o(o, y, mask):
+    """Gradient of L for the outputs.  Source: eq (3.7).
+
+    o : (T, B, K); y : (T, B), integers in 0 ... K-1; mask : (T, B)
+
+    Returns do : (T, B, K).
+    """
+    ### BEGIN SOLUTION
+    weight = np.exp(o - o.max(axis=-1, keepdims=True))
+    y_hat = weight / weight.sum(axis=-1, keepdims=True)  # (3.4)
+    one_hot = np.eye(o.shape[-1])[y]
+    return (y_hat - one_hot) * mask[..., None]  # (3.7)
+    ### END SOLUTION
+
+
+# %% [markdown]
+# ## Exercise 3.4: the gradient flows back
+#
+# A state reaches the loss along two roads: through its own output, and through the next state.
+# At the last step only the first road is there.
+#
+# $$
+# \nabla_{h^{(\tau)}} L = V^\top \nabla_{o^{(\tau)}} L \tag{3.8}
+# $$
+#
+# $$
+# \nabla_{h^{(t)}} L = W^\top \operatorname{diag}\!\left(1 - (h^{(t+1)})^2\right)
+# \nabla_{h^{(t+1)}} L + V^\top \nabla_{o^{(t)}} L \tag{3.9}
+# $$
+
+
+# %% exercise="bptt.grad_h"
+def grad_h(do, h, W, V):
+    """Total gradient of L for every state.  Source: eqs (3.8)-(3.9).
+
+    do : (T, B, K), the gradient at the outputs, (3.7); h : (T, B, H); W : (H, H); V : (K, H)
+
+    Returns dh : (T, B, H), by both roads: through o(t), and through h(t+1).
+    """
+    ### BEGIN SOLUTION
+    dh = do @ V  # the road through o(t), every step at once
+    carry = np.zeros_like(h[0])  # after the last step there is nothing: (3.8)
+    for t in reversed(range(len(h))):
+        dh[t] += carry  # (3.9)
+        carry = (dh[t] * (1 - h[t] * h[t])) @ W
+    return dh
+    ### END SOLUTION
+
+
+# %% [markdown]
+# ## Exercise 3.5: the gradients of the parameters
+#
+# Give each step its own copy of the parameters, differentiate for the copy, and sum over time
+# (and over the batch). With
+#
+# $$
+# \nabla_{a^{(t)}} L = \operatorname{diag}\!\left(1 - (h^{(t)})^2\right) \nabla_{h^{(t)}} L
+# \tag{3.10}
+# $$
+#
+# the five are
+#
+# $$
+# \nabla_c L = \sum_t \nabla_{o^{(t)}} L \quad (3.11) \qquad
+# \nabla_b L = \sum_t \nabla_{a^{(t)}} L \quad (3.12) \qquad
+# \nabla_V L = \sum_t (\nabla_{o^{(t)}} L)\, h^{(t)\top} \quad (3.13)
+# $$
+#
+# $$
+# \nabla_W L = \sum_t (\nabla_{a^{(t)}} L)\, h^{(t-1)\top} \quad (3.14) \qquad
+# \nabla_U L = \sum_t (\nabla_{a^{(t)}} L)\, x^{(t)\top} \quad (3.15)
+# $$
+#
+# Each of the five is checked and scored by itself. No loop is needed: a sum over time and batch
+# of outer products is one matrix product. For one that you have not done yet, return `None`.
+
+
+# %% exercise="bptt.grad_params"
+def grad_params(dh, do, x, h, h0):
+    """Gradients of L for the five parameters.  Source: eqs (3.10)-(3.15).
+
+    dh : (T, B, H), total gradients at the states, (3.9); do : (T, B, K); x : (T, B, D);
+    h : (T, B, H), states after each step; h0 : (B, H)
+
+    Returns dU : (H, D), dW : (H, H), db : (H,), dV : (K, H), dc : (K,), summed over time
+    and batch.
+    """
+
+    ### BEGIN SOLUTION
+    def outer(left, right):
+        """Sum of outer products over time and batch, as one matrix product."""
+        return left.reshape(-1, left.shape[-1]).T @ right.reshape(-1, right.shape[-1])
+
+    da = dh * (1 - h * h)  # (3.10)
+    before = np.concatenate([h0[None], h[:-1]])  # h(t-1) for every t
+    dU = outer(da, x)  # (3.15)
+    dW = outer(da, before)  # (3.14)
+    db = da.sum(axis=(0, 1))  # (3.12)
+    dV = outer(do, h)  # (3.13)
+    dc = do.sum(axis=(0, 1))  # (3.11)
+    return dU, dW, db, dV, dc
+    ### END SOLUTION
+
+
+# %% [markdown]
+# ## Exercise 3.6: clip by the global norm
+#
+# Near a cliff of the loss one step along the gradient can undo an hour of training. Clipping
+# keeps the direction and limits the length, all parameters together:
+#
+# $$
+# g \leftarrow g \cdot \min\!\left(1, \frac{\theta}{\lVert g \rVert}\right), \qquad
+# \lVert g \rVert = \sqrt{\textstyle\sum_i \lVert g_i \rVert_2^2}. \tag{3.23}
+# $$
+
+
+# %% exercise="bptt.clip"
+def clip(grads, max_norm):
+    """Scale gradients so that their global norm is at most max_norm.  Source: eq (3.23).
+
+    grads : a list of arrays of any shapes; max_norm : a positive number
+
+    Returns clipped : a list of new arrays, same shapes, and norm : the global norm before
+    clipping. All-zero gradients come back as they are.
+    """
+    ### BEGIN SOLUTION
+    norm = np.sqrt(sum((g * g).sum() for g in grads))
+    scale = min(1.0, max_norm / norm) if norm > 0 else 1.0
+    return [g * scale for g in grads], norm  # (3.23)
+    ### END SOLUTION
+
+
+# %% [markdown]
+# ## Exercise 3.7: truncated back-propagation
+#
+# Cut the sequence into chunks of `k` steps. The state goes on from chunk to chunk, but no
+# gradient crosses a border:
+#
+# $$
+# \nabla_{h^{(t)}} L \approx V^\top \nabla_{o^{(t)}} L \;+\;
+# \begin{cases}
+# 0 & \text{if } t \text{ is a multiple of } k\\
+# W^\top \operatorname{diag}(1 - (h^{(t+1)})^2)\, \nabla_{h^{(t+1)}} L & \text{otherwise.}
+# \end{cases} \tag{3.24}
+# $$
+#
+# The chunks start at the beginning of the sequence; the last one may be shorter. With
+# $k \ge \tau$ this is exercise 3.4 again.
+
+
+# %% exercise="bptt.truncated"
+def truncated(do, h, W, V, k):
+    """Gradients for the states when none crosses a border between chunks.  Source: eq (3.24).
+
+    do : (T, B, K); h : (T, B, H); W : (H, H); V : (K, H); k : int, steps in a chunk, at least 1
+
+    Returns dh : (T, B, H).
+    """
+    ### BEGIN SOLUTION
+    dh = do @ V
+    carry = np.zeros_like(h[0])
+    for t in reversed(range(len(h))):  # index t is step t + 1 of the equation
+        dh[t] += carry
+        first_of_chunk = t % k == 0
+        carry = carry * 0 if first_of_chunk else (dh[t] * (1 - h[t] * h[t])) @ W  # (3.24)
+    return dh
+    ### END SOLUTION
+
+
+# %% [markdown]
+# ## Exercise 3.8: real-time recurrent learning
+#
+# The same gradients, forward in time. Write $\Theta = [\,W \; U \; b\,]$, a matrix of shape
+# `(H, H + D + 1)`, and $z^{(t)} = [\,h^{(t-1)};\, x^{(t)};\, 1\,]$, so that
+# $a^{(t)} = \Theta z^{(t)}$. Carry along how every state depends on every parameter:
+#
+# $$
+# \frac{\partial h^{(t)}_i}{\partial \Theta_{jk}} = \left(1 - (h^{(t)}_i)^2\right)
+# \Big( \sum_l W_{il} \frac{\partial h^{(t-1)}_l}{\partial \Theta_{jk}} +
+# \mathbb 1_{i=j}\, z^{(t)}_k \Big), \qquad
+# \nabla_\Theta L = \sum_t \sum_i g^{(t)}_i \frac{\partial h^{(t)}_i}{\partial \Theta}. \tag{3.19}
+# $$
+#
+# Here $g^{(t)} = V^\top \nabla_{o^{(t)}} L$ is only the road through the step's own output. What
+# travelled backward in exercise 3.4 is now carried forward; nothing of the past is stored.
+
+
+# %% exercise="bptt.rtrl"
+def rtrl(g, x, h0, U, W, b):
+    """Gradients of the recurrent parameters, forward in time.  Source: eq (3.19).
+
+    g : (T, B, H), the gradient at each state through its own output only, V' do;
+    x : (T, B, D); h0 : (B, H), a constant; U : (H, D); W : (H, H); b : (H,)
+
+    Returns dU : (H, D), dW : (H, H), db : (H,), summed over time and batch. Uses memory that
+    does not grow with T.
+    """
+    ### BEGIN SOLUTION
+    B, H = h0.shape
+    D = x.shape[-1]
+    identity = np.eye(H)[None, :, :, None]
+    dh_dtheta = np.zeros((B, H, H, H + D + 1))  # axes: batch, i, j, k
+    dtheta = np.zeros((H, H + D + 1))
+    h = h0
+    for t in range(len(x)):
+        z = np.concatenate([h, x[t], np.ones((B, 1))], axis=1)
+        h = np.tanh(x[t] @ U.T + h @ W.T + b)
+        through_state = np.einsum("il,bljk->bijk", W, dh_dtheta)
+        through_copy = identity * z[:, None, None, :]
+        dh_dtheta = (1 - h * h)[:, :, None, None] * (through_state + through_copy)  # (3.19)
+        dtheta += np.einsum("bi,bijk->jk", g[t], dh_dtheta)
+    return dtheta[:, H : H + D], dtheta[:, :H], dtheta[:, -1]
+    ### END SOLUTION
+
+
+# %% [markdown]
+# ## Exercise 3.9: the same backward pass in PyTorch
+#
+# `torch.nn.RNN` records a graph and walks it back. Here you write the walk yourself, as a
+# `torch.autograd.Function`: `forward` saves what `backward` will need, `backward` gets the
+# gradient that arrives at every `h` from outside and returns one gradient for each argument of
+# `forward`, in the same order. Use PyTorch operations only and make new tensors from the ones you
+# are given (`torch.empty_like`, `x.new_zeros`), so that the code runs on any device and in any
+# floating-point type.
+
+# %%
+import torch
+
+
+# %% exercise="bptt.RNNFunction"
+class RNNFunction(torch.autograd.Function):
+    """h = RNN(x, h0, U, W, b) with a backward pass written by hand.
+
+    Source: eqs (3.1)-(3.2) and (3.9)-(3.17).
+
+    forward : x (T, B, D), h0 (B, H), U (H, D), W (H, H), b (H,) -> h (T, B, H)
+    backward : dh (T, B, H), from outside, at every step -> dx, dh0, dU, dW, db
+    """
+
+    @staticmethod
+    def forward(ctx, x, h0, U, W, b):
+        """Equations (3.1)-(3.2); ctx.save_for_backward keeps what backward needs."""
+        ### BEGIN SOLUTION
+        driven = x @ U.T + b
+        states, state = [], h0
+        for step in driven:
+            state = torch.tanh(step + state @ W.T)
+            states.append(state)
+        h = torch.stack(states)
+        ctx.save_for_backward(x, h0, U, W, h)
+        return h
+        ### END SOLUTION
+
+    @staticmethod
+    def backward(ctx, dh):
+        """Equation (3.9) with dh in the place of V' do, then (3.12) and (3.14)-(3.17)."""
+        ### BEGIN SOLUTION
+        x, h0, U, W, h = ctx.saved_tensors
+        slope = 1 - h * h
+        da = torch.empty_like(h)
+        carry = torch.zeros_like(h0)
+        for t in reversed(range(len(h))):
+            da[t] = (dh[t] + carry) * slope[t]  # (3.9), (3.10)
+            carry = da[t] @ W
+        before = torch.cat([h0[None], h[:-1]])
+        dx = da @ U  # (3.17)
+        dU = da.flatten(0, 1).T @ x.flatten(0, 1)  # (3.15)
+        dW = da.flatten(0, 1).T @ before.flatten(0, 1)  # (3.14)
+        return dx, carry, dU, dW, da.sum((0, 1))  # carry has become (3.16)
+        ### END SOLUTION
+
+
+# %% [markdown] question="bptt.explain"
+# ## Question 3.10: must it explode?
+#
+# A colleague measures the largest singular value of $W$, finds 1.3, and says: "so the gradient of
+# our tanh network explodes". In at most 200 words: is a norm above 1 necessary for exploding, is
+# it sufficient, and what would you measure to settle it for this network and this data? Name the
+# equations you use.
+#
+# ### BEGIN SOLUTION
+# It is necessary, not sufficient. By (3.22) the norm of the Jacobian product over $n$ steps is at
+# most $(\gamma \sigma_{\max})^n$ with $\gamma = \max (1 - h^2) \le 1$, so with
+# $\sigma_{\max} \le 1$ nothing can explode. Above 1 the bound allows growth but does not force it:
+# the direction that $W$ stretches most need not be one that it keeps coming back to (the spectral
+# radius can be below 1, and then the linear network's product decays in the end, perhaps after
+# growing first), and tanh' shrinks every factor by $1 - h^2$, which is small when units saturate.
+# To settle it, run the network on the data and measure the norm of the product (3.20),
+# $\partial h^{(T)} / \partial h^{(t)}$, against $T - t$, over many sequences: its slope on a
+# logarithmic axis says what happens here.
+#
+# Three points: 1 for "necessary, with the bound"; 1 for "not sufficient", with one reason (tanh' or
+# non-normal W); 1 for measuring the product of Jacobians on the data.
+# ### END SOLUTION
+
+# %% [markdown]
+# ## Put it together
+#
+# If exercises 3.1 to 3.6 are right, the next cell trains a network with your gradients. The task:
+# say the symbol that was shown four steps ago. The left picture is the loss per symbol, with the
+# loss of guessing as a dashed line. The right one is the ledger of (3.18): how much each step's
+# copy of $W$ adds to the gradient of the loss of the last step.
+
+# %%
+if __name__ == "__main__":
+    if ready("bptt.forward", "bptt.loss", "bptt.grad_o", "bptt.grad_h", "bptt.grad_params"):
+        rng = np.random.default_rng(3)
+        H, K, T, B, LAG = 32, 4, 16, 32, 4
+        params = [
+            rng.normal(0, 0.3, (H, K)),  # U
+            np.linalg.qr(rng.normal(size=(H, H)))[0],  # W, orthogonal
+            np.zeros(H),  # b
+            rng.normal(0, 0.3, (K, H)),  # V
+            np.zeros(K),  # c
+        ]
+        h0 = np.zeros((B, H))
+        curve = []
+        for _ in range(400):
+            x, y, mask = datasets.echo(rng, T, B, K, LAG)
+            h, o = forward(x, h0, *params)
+            curve.append(loss(o, y, mask) / mask.sum())
+            do = grad_o(o, y, mask)
+            dh = grad_h(do, h, params[1], params[3])
+            grads = grad_params(dh, do, x, h, h0)
+            if ready("bptt.clip", quiet=True):
+                grads, _ = clip(grads, 100.0)
+            params = [p - 0.5 / mask.sum() * g for p, g in zip(params, grads, strict=True)]
+
+        last = mask * (np.arange(T) == T - 1)[:, None]  # the loss of the last step alone
+        dh = grad_h(grad_o(o, y, last), h, params[1], params[3])
+        da = dh * (1 - h * h)
+        before = np.concatenate([h0[None], h[:-1]])
+        ledger = np.linalg.norm(np.einsum("tbi,tbj->tij", da, before), axis=(1, 2))
+        figures.show(figures.training(curve, ledger, chance=np.log(K)))
+
+# %%
+if __name__ == "__main__":
+    progress("bptt")
