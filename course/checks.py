@@ -100,7 +100,9 @@ def _unfit(exercise: Exercise, answer: Any) -> Finding | None:
     if isinstance(answer, type) == (want == "class") and callable(answer):
         return None
     what = (
-        f"the class {answer.__name__}" if isinstance(answer, type) else f"a {type(answer).__name__}"
+        f"the class {answer.__name__}"
+        if isinstance(answer, type)
+        else f"of type {type(answer).__name__}"
     )
     advice = "give it without calling it: " if not callable(answer) else "give it as it is: "
     return Finding(

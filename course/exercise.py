@@ -102,7 +102,8 @@ def as_outputs(raw: Any, names: Sequence[str]) -> tuple[Any, ...]:
     if not isinstance(raw, tuple | list):
         raise Finding("shapes", f"the function returned one {type(raw).__name__}", (want,))
     if len(raw) != len(names):
-        raise Finding("shapes", f"the function returned {len(raw)} things", (want,))
+        count = f"{len(raw)} thing{'' if len(raw) == 1 else 's'}"
+        raise Finding("shapes", f"the function returned {count}", (want,))
     return tuple(raw)
 
 

@@ -22,15 +22,15 @@ from matplotlib.figure import Figure
 # A grey that nobody else uses, with contrast above 4 to 1 on white and on JupyterLab's #111111.
 FOREGROUND = "#787a7c"
 
-# Okabe and Ito's colours, orange and sky blue darkened until all six have a contrast of 3 to 1
-# and more on white and on near-black.
+# The hues of Okabe and Ito, shifted until each has a contrast of 3 to 1 on white and on near-black,
+# and until any two differ to colour-blind eyes.  tests/test_figures.py measures both.
 PALETTE = {
-    "blue": "#0072b2",
-    "vermilion": "#d55e00",
-    "green": "#009e73",
-    "purple": "#b9679a",
+    "blue": "#006ac0",
+    "vermilion": "#b84400",
+    "green": "#00a778",
+    "purple": "#a8487f",
     "sky": "#3d97c7",
-    "ochre": "#b58300",
+    "ochre": "#d28100",
 }
 
 SEQUENTIAL = "cividis"  # from low to high; the same to colour-blind eyes

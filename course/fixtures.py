@@ -1,6 +1,7 @@
 """The reference's and the slips' outputs on the public cases: all of them that ships.
 
-The file is an ``.npz`` of plain arrays (never pickled objects) plus one JSON text, ``index``.
+The file is an ``.npz`` of two plain arrays, never pickled objects: ``numbers``, and ``index``, a
+JSON text that says which numbers are whose.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import functools
 import io
 import json
+import math
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -46,23 +48,27 @@ class Fixture:
 
 def write(path: Path, fixtures: Mapping[str, Fixture]) -> None:
     """Write fixtures by exercise; the same content gives the same bytes."""
-    arrays: dict[str, np.ndarray] = {}
-    index: dict[str, dict] = {}
+    numbers: list[np.ndarray] = []
+    places: dict[tuple, list] = {}
+    end = 0
 
-    def put(prefix: str, outputs: Mapping[str, Arrays]) -> dict[str, list[str]]:
-        keys: dict[str, list[str]] = {}
-        for case, values in outputs.items():
-            keys[case] = []
-            for value in values:
-                key = f"{len(arrays):04d}"
-                arrays[key] = np.ascontiguousarray(value)
-                keys[case].append(key)
-        return keys
+    def place_of(value: np.ndarray) -> list:
+        """Where an array begins, and its shape; what a slip leaves right is stored only once."""
+        nonlocal end
+        value = np.asarray(value, np.float64)
+        content = (value.shape, value.tobytes())
+        if content not in places:
+            places[content] = [end, list(value.shape)]
+            numbers.append(value.ravel())
+            end += value.size
+        return places[content]
 
-    for name in sorted(fixtures):
-        fixture = fixtures[name]
-        index[name] = {
-            "truth": put(name, fixture.truth),
+    def put(outputs: Mapping[str, Arrays]) -> dict[str, list]:
+        return {case: [place_of(value) for value in values] for case, values in outputs.items()}
+
+    index = {
+        name: {
+            "truth": put(fixtures[name].truth),
             "slips": [
                 {
                     "name": slip.name,
@@ -70,15 +76,19 @@ def write(path: Path, fixtures: Mapping[str, Fixture]) -> None:
                     "read": slip.read,
                     "hint": slip.hint,
                     "stops": slip.stops,
-                    "outputs": put(f"{name}/{slip.name}", slip.outputs),
+                    "outputs": put(slip.outputs),
                 }
-                for slip in fixture.slips
+                for slip in fixtures[name].slips
             ],
         }
-    text = json.dumps(index, indent=1, ensure_ascii=False).encode()
-    arrays["index"] = np.frombuffer(text, np.uint8)
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for key, array in arrays.items():
+        for name in sorted(fixtures)
+    }
+    text = json.dumps(index, ensure_ascii=False).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for key, array in (
+            ("index", np.frombuffer(text, np.uint8)),
+            ("numbers", np.concatenate([np.zeros(0), *numbers])),
+        ):
             member = io.BytesIO()
             np.lib.format.write_array(member, array, allow_pickle=False)
             # A fixed date: numpy.savez would write the clock's.
@@ -88,15 +98,19 @@ def write(path: Path, fixtures: Mapping[str, Fixture]) -> None:
 
 
 def read(path: Path) -> dict[str, Fixture]:
-    """Read fixtures by exercise; raises OSError or ValueError if there is no such file."""
+    """Read fixtures by exercise; raises OSError, ValueError, KeyError or BadZipFile."""
     with np.load(path, allow_pickle=False) as archive:
         index = json.loads(archive["index"].tobytes().decode())
-        arrays = {key: archive[key] for key in archive.files if key != "index"}
-    for array in arrays.values():
-        array.flags.writeable = False
+        numbers = archive["numbers"]
+    numbers.flags.writeable = False
 
-    def get(keys: Mapping[str, list[str]]) -> dict[str, Arrays]:
-        return {case: tuple(arrays[key] for key in names) for case, names in keys.items()}
+    def get(stored: Mapping[str, list]) -> dict[str, Arrays]:
+        return {
+            case: tuple(
+                numbers[start : start + math.prod(shape)].reshape(shape) for start, shape in values
+            )
+            for case, values in stored.items()
+        }
 
     return {
         name: Fixture(
