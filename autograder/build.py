@@ -233,7 +233,7 @@ def build_fixtures(name: str) -> bool:
     path = fixtures.FOLDER / f"{name}.npz"
     if path.exists():
         try:
-            if _equal(fixtures.read(path), made):
+            if same_fixtures(fixtures.read(path), made):
                 return False
         except (OSError, ValueError, KeyError):
             pass  # an unreadable file is replaced
@@ -245,7 +245,7 @@ def build_fixtures(name: str) -> bool:
     return True
 
 
-def _equal(old: dict[str, fixtures.Fixture], new: dict[str, fixtures.Fixture]) -> bool:
+def same_fixtures(old: dict[str, fixtures.Fixture], new: dict[str, fixtures.Fixture]) -> bool:
     """Whether two sets of fixtures are the same but for the last digits of another processor."""
 
     def same(a: dict, b: dict) -> bool:
@@ -296,10 +296,8 @@ def build(name: str, course_dir: Path | None = None) -> list[Path]:
 
 
 def answer_lines(name: str) -> set[str]:
-    """Every line of code that stands in an answer and nowhere else: none may reach a student."""
+    """Every line of an answer that says something: none of them may reach a student."""
     text = (SOLUTIONS / f"{name}.py").read_text(encoding="utf-8")
-    inside = re.findall(rf"{BEGIN}\n(.*?){END}", text, flags=re.S)
-    outside = re.sub(rf"{BEGIN}\n.*?{END}", "", text, flags=re.S)
-    common = {line.strip().lstrip("# ") for line in outside.splitlines()}
-    lines = {line.strip().lstrip("# ") for block in inside for line in block.splitlines()}
-    return {line for line in lines - common if len(line) > 12}
+    blocks = re.findall(rf"{BEGIN}\n(.*?){END}", text, flags=re.S)
+    lines = {line.strip().removeprefix("# ") for block in blocks for line in block.splitlines()}
+    return {line for line in lines if len(line) > 12}

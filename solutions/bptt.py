@@ -38,9 +38,10 @@
 # | `V`, `c` | `(K, H)`, `(K,)` | output weights, bias |
 
 # %%
+import matplotlib.pyplot as plt
 import numpy as np
 
-from course import check, datasets, figures, hint, progress, ready  # noqa: F401
+from course import check, datasets, figures, hint, progress, ready
 
 # %% [markdown]
 # ## Exercise 3.1: forward
@@ -279,8 +280,7 @@ def truncated(do, h, W, V, k):
     carry = np.zeros_like(h[0])
     for t in reversed(range(len(h))):  # index t is step t + 1 of the equation
         dh[t] += carry
-        first_of_chunk = t % k == 0
-        carry = carry * 0 if first_of_chunk else (dh[t] * (1 - h[t] * h[t])) @ W  # (3.24)
+        carry = (dh[t] * (1 - h[t] * h[t])) @ W if t % k else np.zeros_like(carry)  # (3.24)
     return dh
     ### END SOLUTION
 
@@ -416,8 +416,9 @@ class RNNFunction(torch.autograd.Function):
 #
 # If exercises 3.1 to 3.6 are right, the next cell trains a network with your gradients. The task:
 # say the symbol that was shown four steps ago. The left picture is the loss per symbol, with the
-# loss of guessing as a dashed line. The right one is the ledger of (3.18): how much each step's
-# copy of $W$ adds to the gradient of the loss of the last step.
+# loss of guessing as a dashed line. The right one is a row of the ledger of (3.18): how much each
+# step's copy of $W$ adds to the gradient, when only the last step has a loss. Where does it stand
+# out, and why there?
 
 # %%
 if __name__ == "__main__":
@@ -444,12 +445,24 @@ if __name__ == "__main__":
                 grads, _ = clip(grads, 100.0)
             params = [p - 0.5 / mask.sum() * g for p, g in zip(params, grads, strict=True)]
 
+        h, o = forward(x, h0, *params)
         last = mask * (np.arange(T) == T - 1)[:, None]  # the loss of the last step alone
-        dh = grad_h(grad_o(o, y, last), h, params[1], params[3])
-        da = dh * (1 - h * h)
-        before = np.concatenate([h0[None], h[:-1]])
-        ledger = np.linalg.norm(np.einsum("tbi,tbj->tij", da, before), axis=(1, 2))
-        figures.show(figures.training(curve, ledger, chance=np.log(K)))
+        do = grad_o(o, y, last)
+        dh = grad_h(do, h, params[1], params[3])
+        shares = []
+        for t in range(T):  # the copy of step t + 1 alone
+            alone = dh * (np.arange(T) == t)[:, None, None]
+            shares.append(np.linalg.norm(grad_params(alone, do, x, h, h0)[1]))
+
+        figures.style()
+        figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3))
+        left.plot(curve)
+        left.axhline(np.log(K), linestyle="--", color=figures.FOREGROUND, label="guessing")
+        left.set(xlabel="update", ylabel="loss per symbol", ylim=(0, None))
+        left.legend()
+        right.bar(np.arange(1, T + 1), shares, color=figures.PALETTE["vermilion"])
+        right.set(xlabel="step t", ylabel="size of the share of $W^{(t)}$")
+        figures.show(figure)
 
 # %%
 if __name__ == "__main__":

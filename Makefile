@@ -1,0 +1,60 @@
+# Two commands do everything, set-up included: `make course` and `make test`.
+
+PYTHON ?= python3
+BIN := .venv/bin
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+export PYTHONUNBUFFERED = 1
+
+.PHONY: course notebooks book demo test lint chromium clean help
+
+help:
+	@echo "make course     build the notebooks and the book, and grade a demo class"
+	@echo "make test       lint and run all tests"
+	@echo "make notebooks  solutions/ -> notebooks/"
+	@echo "make book       the book alone, to build/book/html"
+	@echo "make demo       the demo class alone, in build/demo"
+	@echo "make clean      remove build/ (the environment .venv stays)"
+
+course: notebooks book demo
+	@printf '\nMade, and where to look:\n'
+	@printf '  the book           %s\n' build/book/html/index.html
+	@printf '  the notebooks      %s\n' notebooks/
+	@printf '  the demo class     %s\n' build/demo/report.html
+	@printf '  its feedback       %s\n' build/demo/feedback/
+	@printf '  formgrader         cd build/demo && ../../%s/jupyter lab, then Nbgrader > Formgrader\n' $(BIN)
+
+notebooks: .venv/installed
+	$(BIN)/autograder build
+
+book: .venv/installed
+	$(BIN)/python book/build.py
+
+demo: .venv/installed
+	$(BIN)/autograder demo
+
+test: .venv/installed chromium lint
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+lint: .venv/installed
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+# The stamp is written last, so that an interrupted installation is done again.
+.venv/installed: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else \
+	  "this is Python %d.%d; the course wants 3.11 to 3.13: make PYTHON=python3.11 course" % v)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --requirement requirements.txt
+	$(BIN)/pip install --quiet --editable .
+	@touch $@
+
+# The built pages are tested in Debian's Chromium.
+chromium:
+	@if command -v chromium >/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "installing chromium"; apt-get update -qq && apt-get install -y -qq chromium >/dev/null; \
+	else echo "make test opens the book in Chromium: install it first (sudo apt-get install chromium)"; \
+	  exit 1; fi
+
+clean:
+	rm -rf build

@@ -1,0 +1,82 @@
+"""The picture of a wrong answer: yours, expected, and the difference, over (time, unit)."""
+
+from __future__ import annotations
+
+import re
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+
+from course import figures
+from course.compare import Difference
+from course.show import in_notebook
+
+
+def comparison(difference: Difference, name: str) -> None:
+    """Show the picture in a notebook; in a terminal, save it and say where."""
+    figure = draw(planes(difference), difference.output.name)
+    if in_notebook():
+        figures.show(figure)
+        return
+    path = f"check-{re.sub(r'[^A-Za-z0-9]+', '-', name)}.png"
+    figure.savefig(path, dpi=150, facecolor="white")
+    plt.close(figure)
+    print(f"  the picture is in {path}")
+
+
+def planes(difference: Difference) -> dict[str, np.ndarray | str]:
+    """The three matrices to draw, and what their axes are.
+
+    An array over (time, batch, unit) is cut at the sequence where it is most wrong.
+    """
+    answer = np.atleast_1d(np.asarray(difference.answer, np.float64))
+    truth = np.atleast_1d(np.asarray(difference.truth, np.float64))
+    axes = list(difference.output.axes) or [""]
+    note = ""
+    if truth.ndim == 3:
+        gap = np.nan_to_num(np.abs(answer - truth), nan=np.inf, posinf=np.inf)
+        worst = int(gap.max(axis=(0, 2)).argmax())
+        answer, truth = answer[:, worst], truth[:, worst]
+        note = f", sequence {worst + 1}"
+        del axes[1]
+    if truth.ndim == 1:
+        answer, truth = answer[None], truth[None]
+        axes.insert(0, "")
+    return {
+        "yours": answer,
+        "expected": truth,
+        "difference": answer - truth,
+        "rows": _WORDS.get(axes[0], axes[0]),
+        "columns": _WORDS.get(axes[1], axes[1]),
+        "note": note,
+    }
+
+
+_WORDS = {"T": "time t", "H": "unit", "K": "output", "D": "input"}
+
+
+def draw(data: dict[str, np.ndarray | str], name: str) -> Figure:
+    """Draw the three matrices on one scale of colour; NaN and infinity stay blank."""
+    with figures.style():
+        figure, panels = plt.subplots(1, 3, figsize=(8.0, 2.6), sharey=True)
+        finite = [np.abs(data[key][np.isfinite(data[key])]) for key in ("yours", "expected")]
+        top = max([values.max(initial=0.0) for values in finite]) or 1.0
+        for panel, key in zip(panels, ("yours", "expected", "difference"), strict=True):
+            matrix = np.ma.masked_invalid(data[key])
+            rows, columns = matrix.shape
+            image = panel.imshow(
+                matrix,
+                cmap=figures.DIVERGING,
+                vmin=-top,
+                vmax=top,
+                aspect="auto",
+                extent=(0.5, columns + 0.5, rows + 0.5, 0.5),
+            )
+            panel.set_title(f"{name}: {key}{data['note']}")
+            panel.set_xlabel(data["columns"])
+            panel.set_xticks(range(1, columns + 1))
+            panel.set_yticks(range(1, rows + 1) if data["rows"] else [])
+        panels[0].set_ylabel(data["rows"])
+        figure.colorbar(image, ax=list(panels), fraction=0.05)
+    return figure

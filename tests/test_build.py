@@ -1,0 +1,212 @@
+"""solutions/ → notebooks/: deterministic, in step, without answers, and strict about its input."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from autograder import build
+from course.exercise import CHAPTERS, chapter
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_building_twice_gives_the_same_bytes(name, tmp_path):
+    assert build.as_json(build.student_notebook(name)) == build.as_json(
+        build.student_notebook(name)
+    )
+    assert build.build(name, tmp_path / "class")
+    assert build.build(name, tmp_path / "class") == []
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_notebooks_are_in_step_with_solutions(name):
+    committed = (build.NOTEBOOKS / f"{name}.ipynb").read_text(encoding="utf-8")
+    assert committed == build.as_json(build.student_notebook(name)), "run: autograder build"
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_no_line_of_an_answer_reaches_a_student(name):
+    lines = build.answer_lines(name)
+    assert len(lines) > 50
+    text = (build.NOTEBOOKS / f"{name}.ipynb").read_text(encoding="utf-8")
+    source = "\n".join(cell.source for cell in nbformat.reads(text, as_version=4).cells)
+    assert "SOLUTION" not in text
+    assert [line for line in lines if line in source] == []
+
+
+def test_the_answers_would_be_found_if_they_were_there():
+    """The test above can fail: the source notebook holds every one of those lines."""
+    source = "\n".join(cell.source for cell in build.source_notebook("bptt").cells)
+    assert all(line in source for line in build.answer_lines("bptt"))
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_every_exercise_is_followed_by_its_locked_checks(name):
+    cells = build.student_notebook(name).cells
+    ids = [cell.metadata.get("nbgrader", {}).get("grade_id") for cell in cells]
+    assert len({cell["id"] for cell in cells}) == len(cells)
+    for exercise in chapter(name).exercises:
+        at = ids.index(exercise.name.replace(".", "-"))
+        tests = cells[at + 1 : at + 1 + len(exercise.parts or (None,))]
+        assert cells[at].metadata["nbgrader"]["solution"]
+        assert "raise NotImplementedError" in cells[at].source
+        points = 0
+        for cell, part in zip(tests, exercise.parts or (None,), strict=True):
+            full = f"{exercise.name}.{part}" if part else exercise.name
+            assert cell.source == f'check("{full}")'
+            assert cell.metadata["nbgrader"]["locked"]
+            assert cell.metadata["editable"] is False
+            points += cell.metadata["nbgrader"]["points"]
+        assert points == exercise.total
+    for question in chapter(name).questions:
+        cell = cells[ids.index(question.name.replace(".", "-"))]
+        assert cell.cell_type == "markdown"
+        assert cell.source == build.TEXT_STUB
+        assert cell.metadata["nbgrader"]["points"] == question.points
+
+
+def run(notebook):
+    client = NotebookClient(notebook, timeout=120, allow_errors=True, kernel_name="python3")
+    client.execute()
+    return [
+        (cell.source, output)
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+        for output in cell.outputs
+        if output.output_type == "error" or output.get("name") == "stderr"
+    ]
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_with_answers_it_runs_from_top_to_bottom(name):
+    notebook = build.source_notebook(name)
+    assert run(notebook) == []
+    last = [cell for cell in notebook.cells if cell.cell_type == "code"][-1]
+    count = len(chapter(name).exercises)
+    assert f"{count} of {count} right" in last.outputs[0].data["text/plain"]
+    pictures = [
+        output
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+        for output in cell.outputs
+        if "image/svg+xml" in output.get("data", {})
+    ]
+    assert pictures, "the training cell has drawn nothing"
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_with_stubs_it_fails_in_the_checks_alone(name):
+    notebook = build.student_notebook(name)
+    failures = run(notebook)
+    checks = [cell.source for cell in notebook.cells if cell.source.startswith("check(")]
+    assert [source for source, _ in failures] == checks
+    for _, output in failures:
+        assert output.ename == "CheckFailed"
+        assert output.evalue.endswith("not attempted")
+
+
+GOOD = (build.SOLUTIONS / "bptt.py").read_text(encoding="utf-8")
+
+
+def without_docstring(text: str) -> str:
+    return re.sub(r'(def clip\(grads, max_norm\):\n)    """.*?"""\n', r"\1", text, flags=re.S)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words", "cell"),
+    [
+        (lambda s: s.replace('="bptt.clip"', '="bptt.clpi"'), 'unknown exercise "bptt.clpi"', None),
+        (lambda s: s.replace('="bptt.clip"', '="bptt.loss"'), "stands twice", "bptt.loss"),
+        (lambda s: s.replace('exercise="bptt.clip"', 'excercise="bptt.clip"'), "unknown key", None),
+        (without_docstring, "clip has no docstring", "bptt.clip"),
+        (lambda s: s.replace("def clip(", "def clop("), "does not define clip", "bptt.clip"),
+        (lambda s: s.replace("def clip(", "def clip(("), "in its line 1", "bptt.clip"),
+        (
+            lambda s: s.replace("    norm = np.sqrt", "    ### END SOLUTION\n    norm = np.sqrt"),
+            "around the answer",
+            "bptt.clip",
+        ),
+        (
+            lambda s: s.replace("# # 3. Back", "# ### BEGIN SOLUTION\n# # 3. Back"),
+            "SOLUTION markers in a cell without",
+            None,
+        ),
+        (
+            lambda s: s.replace("# ---\n\n# %%", "# ---\n\nx = 1\n\n# %%"),
+            "starts with a line",
+            None,
+        ),
+        (
+            lambda s: s.replace('# %% exercise="bptt.clip"', "# %%").replace("###", "##"),
+            "wants '### BEGIN",
+            None,
+        ),
+    ],
+)
+def test_a_cell_that_breaks_the_rules_is_refused(spoil, words, cell, tmp_path, monkeypatch):
+    text = spoil(GOOD)
+    assert text != GOOD
+    (tmp_path / "bptt.py").write_text(text, encoding="utf-8")
+    monkeypatch.setattr(build, "SOLUTIONS", tmp_path)
+    with pytest.raises(build.BuildError) as caught:
+        build.source_notebook("bptt")
+    message = str(caught.value)
+    assert words in message
+    assert str(tmp_path / "bptt.py") in message
+    if cell:
+        line = int(re.search(r"bptt\.py:(\d+):", message).group(1))
+        marker = [
+            n
+            for n, said in enumerate(text.splitlines(), 1)
+            if said.startswith("# %%") and cell in said
+        ]
+        assert line in marker
+
+
+def test_an_undeclared_or_missing_exercise_is_refused(tmp_path, monkeypatch):
+    start = GOOD.index('# %% exercise="bptt.clip"')
+    end = GOOD.index("# %% [markdown]", start)
+    (tmp_path / "bptt.py").write_text(GOOD[:start] + GOOD[end:], encoding="utf-8")
+    monkeypatch.setattr(build, "SOLUTIONS", tmp_path)
+    with pytest.raises(build.BuildError, match=r"no cell for bptt\.clip"):
+        build.source_notebook("bptt")
+
+
+def test_a_missing_hint_is_refused(monkeypatch):
+    from course import hints
+
+    lacking = {name: dict(levels) for name, levels in hints.of_chapter("bptt").items()}
+    del lacking["bptt.loss"][3]
+    monkeypatch.setattr(build.hints, "of_chapter", lambda name: lacking)
+    with pytest.raises(build.BuildError, match=r"bptt\.loss.* has no hint 3"):
+        build.source_notebook("bptt")
+
+
+def test_a_refused_chapter_leaves_everything_as_it_was(tmp_path, monkeypatch):
+    (tmp_path / "bptt.py").write_text(without_docstring(GOOD), encoding="utf-8")
+    monkeypatch.setattr(build, "SOLUTIONS", tmp_path)
+    monkeypatch.setattr(build, "NOTEBOOKS", tmp_path / "notebooks")
+    with pytest.raises(build.BuildError):
+        build.build("bptt", tmp_path / "class")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bptt.py"]
+
+
+def test_ids_survive_a_new_cell(tmp_path, monkeypatch):
+    before = {cell["id"] for cell in build.source_notebook("bptt").cells}
+    more = GOOD.replace(
+        "# %% [markdown]\n# ## Exercise 3.6", "# %%\n1 + 1\n\n# %% [markdown]\n# ## Exercise 3.6"
+    )
+    (tmp_path / "bptt.py").write_text(more, encoding="utf-8")
+    monkeypatch.setattr(build, "SOLUTIONS", tmp_path)
+    after = {cell["id"] for cell in build.source_notebook("bptt").cells}
+    assert before < after
+    assert len(after - before) == 1
+
+
+def test_the_notebook_opens_with_any_reader():
+    for path in build.NOTEBOOKS.glob("*.ipynb"):
+        nbformat.validate(json.loads(path.read_text(encoding="utf-8")))

@@ -1,0 +1,334 @@
+"""What a student reads when something is wrong: each message says what, where, and what next."""
+
+from __future__ import annotations
+
+import contextlib
+
+import numpy as np
+import pytest
+
+import course
+from course import CheckFailed, CourseError, check, hint, hints, progress, ready, standing
+from course.compare import likeness, runs_of
+from course.exercise import Output
+from solutions import bptt
+
+
+@pytest.fixture(autouse=True)
+def forget():
+    standing.forget()
+
+
+def said(capsys, name, answer, **options) -> str:
+    """The report of a check that must fail."""
+    with pytest.raises(CheckFailed):
+        check(name, answer, **options)
+    return capsys.readouterr().out
+
+
+def returns(value):
+    return lambda *args: value
+
+
+def raises(error):
+    def answer(*args):
+        raise error
+
+    return answer
+
+
+def writes(o, y, mask):
+    o -= o.max()
+    return bptt.grad_o(o, y, mask)
+
+
+def unlocks(o, y, mask):
+    o.flags.writeable = True
+    o *= 2
+    return bptt.grad_o(o / 2, y, mask)
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (returns(None), ["do is None", "return"]),
+        (returns("text"), ["dtype <U4", "real numbers"]),
+        (returns(object()), ["do is a object", "real numbers"]),
+        (returns([[1.0], [1.0, 2.0]]), ["can't be made an array"]),
+        (returns(np.zeros((5, 2, 6), int)), ["int64", "behind the point"]),
+        (returns(np.zeros((5, 2, 6), complex)), ["complex128"]),
+        (returns(np.zeros((2, 5, 6))), ["(2, 5, 6)", "(T, B, K)", "another order", "(B, T, K)"]),
+        (returns(np.zeros((5, 6))), ["(5, 6)", "axis too few"]),
+        (lambda o, y, mask: np.full(o.shape, np.nan), ["NaN", "do[0, 0, 0]"]),
+        (lambda o, y, mask: np.zeros(o.shape), ["yours is zero everywhere"]),
+        (lambda o, y, mask: 3 * bptt.grad_o(o, y, mask), ["yours is 3 times"]),
+        (lambda o, y, mask: bptt.grad_o(o, y, mask)[::-1], ["right at", "wrong at"]),
+        (writes, ["writes into", "o -= o.max()", "make a new array"]),
+        (unlocks, ["writes into o", "make a new array"]),
+        (raises(ValueError("no luck")), ["it raised ValueError: no luck", "o (5, 2, 6)"]),
+        (raises(SystemExit(0)), ["it raised SystemExit"]),
+        (raises(RecursionError("deep")), ["it raised RecursionError"]),
+        (lambda o: o, ["TypeError", "3 were given"]),
+        (3, ["type int, want a function", "bptt.grad_o"]),
+        (None, ["NoneType, want a function"]),
+        (np.zeros(3), ["ndarray, want a function"]),
+        (int, ["the class int, want a function"]),
+    ],
+)
+def test_bad_answers_get_a_message_that_helps(capsys, answer, words):
+    text = said(capsys, "bptt.grad_o", answer)
+    assert text.startswith("✗ bptt.grad_o (exercise 3.3): wrong")
+    for word in words:
+        assert word in text
+    assert 'hint("bptt.grad_o"' in text
+
+
+def test_prints_of_megabytes_are_cut(capsys):
+    def loud(o, y, mask):
+        print("spam " * 1_000_000)
+        return bptt.grad_o(o, y, mask)
+
+    check("bptt.grad_o", loud)
+    out = capsys.readouterr().out
+    assert len(out) < 5_000
+    assert "more characters" in out
+
+
+def test_a_missing_answer_is_looked_up_and_named(capsys):
+    with pytest.raises(CheckFailed):
+        check("bptt.grad_h")
+    out = capsys.readouterr().out
+    assert "there is no function named grad_h" in out
+    assert "run the cell of exercise 3.4" in out
+
+
+def test_an_answer_is_found_in_the_caller_by_its_name(capsys):
+    globals()["clip"] = bptt.clip
+    try:
+        check("bptt.clip")
+    finally:
+        del globals()["clip"]
+    assert "right" in capsys.readouterr().out
+
+
+def test_an_endless_loop_is_stopped(monkeypatch, capsys):
+    monkeypatch.setattr(course.calls.call, "__defaults__", (0.3,))
+
+    def endless(o, y, mask):
+        while True:
+            with contextlib.suppress(Exception):
+                sum(range(100))
+
+    text = said(capsys, "bptt.grad_o", endless)
+    assert "was stopped" in text
+    assert "does every loop come to its end?" in text
+
+
+def test_an_answer_that_remembers_is_caught(capsys):
+    calls = []
+
+    def remembers(o, y, mask):
+        calls.append(1)
+        return bptt.grad_o(o, y, mask) * (1 if len(calls) < 15 else 2)
+
+    text = said(capsys, "bptt.grad_o", remembers)
+    assert "called twice with the same arguments" in text or "yours is 2 times" in text
+
+
+def test_an_answer_that_knows_the_public_cases_is_caught(capsys):
+    """Fresh inputs, drawn at each check: numbers copied from the fixtures are worth nothing."""
+    from course import fixtures
+    from course.exercise import PUBLIC_SEED, find
+
+    exercise, _ = find("bptt.grad_o")
+    truth = fixtures.of_chapter("bptt")["bptt.grad_o"].truth
+    known = {
+        case.args["o"].tobytes(): truth[case.name][0]
+        for case in exercise.cases(np.random.default_rng(PUBLIC_SEED))
+    }
+
+    def parrot(o, y, mask):
+        return known.get(o.tobytes(), np.zeros(o.shape))
+
+    assert "random input" in said(capsys, "bptt.grad_o", parrot)
+
+
+def test_the_first_wrong_time_step_is_named(capsys):
+    def stops_early(do, h, W, V):
+        dh = bptt.grad_h(do, h, W, V)
+        dh[:2] = 0
+        return dh
+
+    text = said(capsys, "bptt.grad_h", stops_early)
+    assert "right at t = 3 to 5, wrong at t = 1, 2 (in code: dh[0:2])" in text
+
+
+def test_parts_are_reported_and_scored_by_themselves(capsys):
+    def half(dh, do, x, h, h0):
+        dU, dW, db, _, dc = bptt.grad_params(dh, do, x, h, h0)
+        return dU, dW.T, db, None, dc
+
+    text = said(capsys, "bptt.grad_params", half)
+    assert "✓ bptt.grad_params.dU" in text
+    assert "✗ bptt.grad_params.dW" in text
+    assert '"W\'s gradient is transposed"' in text
+    assert "○ bptt.grad_params.dV" in text
+    check("bptt.grad_params.db", half)
+    progress()
+    assert "wrong (3 of 5 points)" in capsys.readouterr().out
+
+
+def test_one_wrong_exercise_does_not_stop_another(capsys):
+    said(capsys, "bptt.loss", raises(OSError("x")))
+    check("bptt.forward", bptt.forward)
+    progress()
+    out = capsys.readouterr().out
+    assert "✓✗○○○○○○○  1 of 9 right, 3 of 27 points" in out
+    assert "3.10  Must it explode?: read by your instructor" in out
+
+
+def test_ready_names_what_is_missing(capsys):
+    check("bptt.clip", bptt.clip)
+    assert ready("bptt.clip")
+    capsys.readouterr()
+    assert not ready("bptt.clip", "bptt.loss")
+    assert "3.2 (bptt.loss)" in capsys.readouterr().out
+    assert not ready("bptt.loss", quiet=True)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: check("bptt.grads_h", None), ['Did you mean "bptt.grad_h"?']),
+        (lambda: check("bpt.forward", None), ['no chapter "bpt"', 'Did you mean "bptt"?']),
+        (lambda: check(bptt.forward), ["name in quotes"]),
+        (lambda: hint("bptt.forward", 4), ["no hint of level 4", "3 (a case"]),
+        (lambda: hint("bptt.forwards", 1), ['Did you mean "bptt.forward"?']),
+        (lambda: progress("lstm"), ['no chapter "lstm"', "Chapters: bptt"]),
+    ],
+)
+def test_a_wrong_call_says_what_to_write(call, words):
+    with pytest.raises(CourseError) as caught:
+        call()
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_hints_in_a_terminal(capsys):
+    hint("bptt.grad_h", 2)
+    out = capsys.readouterr().out
+    assert out.startswith("Hint 2 of 3 for bptt.grad_h: which term")
+    assert 'More: hint("bptt.grad_h", 3)' in out
+
+
+def test_the_card_escapes_and_the_error_is_one_line():
+    from course import report
+    from course.checks import ladder_for
+    from course.exercise import find
+
+    exercise, _ = find("bptt.loss")
+    found = ladder_for(exercise, raises(ValueError("<script>alert(1)</script>"))).climb()
+    card = report.as_html(found)
+    assert "<script>" not in card
+    assert "&lt;script&gt;" in card
+    assert CheckFailed("bptt.loss: wrong")._render_traceback_() == ["CheckFailed: bptt.loss: wrong"]
+
+
+def test_a_picture_on_request(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = said(capsys, "bptt.grad_h", lambda do, h, W, V: do @ V, plot=True)
+    assert "check-bptt-grad-h.png" in text
+    assert (tmp_path / "check-bptt-grad-h.png").stat().st_size > 5_000
+
+
+def test_the_picture_shows_yours_expected_and_difference():
+    from course.checks import ladder_for
+    from course.exercise import find
+    from course.pictures import planes
+
+    exercise, _ = find("bptt.grad_h")
+    found = ladder_for(exercise, lambda do, h, W, V: do @ V).climb()
+    data = planes(found.difference)
+    assert data["yours"].shape == data["expected"].shape == (5, 4)
+    assert np.allclose(data["difference"], data["yours"] - data["expected"])
+    assert (data["rows"], data["columns"]) == ("time t", "unit")
+    assert not data["difference"][-1].any()
+    assert data["difference"][0].any()
+
+
+TBH = Output("h", ("T", "B", "H"))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda h: -h, "opposite sign"),
+        (lambda h: 2 * h, "2 times"),
+        (lambda h: h[::-1], "reversed in time"),
+        (lambda h: np.concatenate([h[:1] * 0, h[:-1]]), "one step late"),
+        (lambda h: np.concatenate([h[1:], h[:1] * 0]), "one step early"),
+        (lambda h: np.broadcast_to(h.sum(1, keepdims=True), h.shape), "summed over the batch"),
+        (lambda h: h + 0.5, "+0.5 off"),
+    ],
+)
+def test_simple_relations_are_recognised(change, words):
+    h = np.random.default_rng(0).normal(size=(5, 2, 4))
+    assert words in " ".join(likeness(change(h), h, TBH, 1e-9))
+
+
+def test_a_likeness_is_not_claimed_where_there_is_none():
+    rng = np.random.default_rng(0)
+    h = rng.normal(size=(5, 2, 4))
+    assert likeness(h + rng.normal(size=h.shape), h, TBH, 1e-9) == []
+
+
+def test_runs_of_numbers():
+    assert runs_of([1, 2, 3, 6, 8, 9]) == "1 to 3, 6, 8, 9"
+
+
+HINT_NUMBERS = {
+    "bptt.forward": lambda: [
+        *bptt.forward(np.array([[[0.1]], [[-0.2]]]), np.array([[0.5]]), *_ones(1, 2, 0, 3, 1))
+    ],
+    "bptt.loss": lambda: [
+        bptt.loss(*_two(), np.array([[1.0], [1.0]])),
+        bptt.loss(*_two(), np.array([[1.0], [0.0]])),
+    ],
+    "bptt.grad_o": lambda: [np.abs(bptt.grad_o(*_two(), np.ones((2, 1))))],
+    "bptt.grad_h": lambda: [bptt.grad_h(*_pair(), *_ones(2, 1)[:2])],
+    "bptt.truncated": lambda: [bptt.truncated(*_pair(), *_ones(2, 1)[:2], 1)],
+    "bptt.grad_params": lambda: list(
+        bptt.grad_params(_time(2, 10), _time(1, 10), _time(3, 5), _time(0, 0.8), np.array([[0.5]]))
+    ),
+    "bptt.rtrl": lambda: [
+        bptt.rtrl(_time(1, 1), _time(0.5, 0.5), np.zeros((1, 1)), *_ones(1, 2, 0)[:3])[0]
+    ],
+}
+
+
+def _ones(*values):
+    """Weights and biases of one number each, in the order that the functions take them."""
+    shapes = [(1, 1), (1, 1), (1,), (1, 1), (1,)]
+    return [np.full(shape, float(v)) for shape, v in zip(shapes, values, strict=False)]
+
+
+def _time(*values):
+    return np.array(values, float)[:, None, None]
+
+
+def _two():
+    return np.array([[[1.0, 0.0]], [[0.0, 0.0]]]), np.array([[0], [1]])
+
+
+def _pair():
+    return _time(1, 10), _time(0.5, 0.8)
+
+
+@pytest.mark.parametrize("name", HINT_NUMBERS)
+def test_the_worked_case_of_a_hint_is_right(name):
+    """Every number that the reference gives stands in the text, to four digits."""
+    text = hints.of_chapter("bptt")[name][3]
+    for array in HINT_NUMBERS[name]():
+        for value in np.ravel(array):
+            assert f"{value:.4f}".rstrip("0").rstrip(".") in text, (value, text)

@@ -1,0 +1,94 @@
+"""The house: who may import whom, and what every folder may not hold."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+HOUSE = Path(__file__).resolve().parent.parent
+MAY_IMPORT = {
+    "course": {"course"},
+    "solutions": {"course", "solutions"},
+    "autograder": {"course", "solutions", "autograder"},
+    "book": {"course", "solutions", "figures"},
+}
+ROOMS = {"course", "solutions", "autograder", "notebooks", "tests", "book"}
+
+
+def imported(text: str) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+def sources(room: str) -> list[tuple[str, str]]:
+    """Every piece of Python in a room: modules, and the code cells of the book's pages."""
+    found = [
+        (str(path.relative_to(HOUSE)), path.read_text(encoding="utf-8"))
+        for path in sorted((HOUSE / room).rglob("*.py"))
+        if "node_modules" not in path.parts
+    ]
+    for page in sorted((HOUSE / room).glob("*.md")):
+        for block in re.findall(
+            r"```\{code-cell\}[^\n]*\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.S
+        ):
+            code = re.sub(r"\A---\n.*?\n---\n|\A(:[^\n]*\n)+", "", block, flags=re.S)
+            found.append((f"{page.name}: {code[:40]!r}", code))
+    return found
+
+
+@pytest.mark.parametrize("room", MAY_IMPORT)
+def test_imports_go_one_way(room):
+    found = sources(room)
+    assert found
+    for where, text in found:
+        wrong = (imported(text) & (ROOMS | {"figures"})) - MAY_IMPORT[room]
+        assert not wrong, f"{where} imports {wrong}"
+
+
+def test_notebooks_import_course_alone():
+    import nbformat
+
+    paths = list((HOUSE / "notebooks").glob("*.ipynb"))
+    assert paths
+    for path in paths:
+        for cell in nbformat.read(path, as_version=4).cells:
+            if cell.cell_type == "code":
+                assert imported(cell.source) & ROOMS <= {"course"}
+
+
+def test_course_never_needs_torch_until_an_exercise_does():
+    """A NumPy exercise is checked without PyTorch being imported: that takes seconds."""
+    code = (
+        "import sys; from course import check; from course.exercises import bptt;"
+        "from course.calls import call; e = bptt.CHAPTER['bptt.loss'];"
+        "import numpy as np; c = e.cases(np.random.default_rng(0));"
+        "call(e, lambda *a: 0.0, c[0]); e.oracle(**c[0].args);"
+        "print('torch' in sys.modules, 'matplotlib' in sys.modules)"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.split() == ["False", "False"]
+
+
+def test_requirements_are_pinned_and_each_has_a_reason():
+    lines = (HOUSE / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    wanted = [line for line in lines if line and not line.startswith("#")]
+    assert len(wanted) > 15
+    for line in wanted:
+        assert re.fullmatch(r"[A-Za-z0-9._-]+==[^\s#]+ +# .{10,}", line), line
+
+
+def test_both_packages_say_the_same_pythons():
+    for path in (HOUSE / "pyproject.toml", HOUSE / "course" / "pyproject.toml"):
+        project = tomllib.loads(path.read_text(encoding="utf-8"))["project"]
+        assert project["requires-python"] == ">=3.11,<3.14"
