@@ -65,7 +65,7 @@ def fixture(exercise: Exercise, of: list[Slip]) -> Fixture:
     def outputs(answer: Any) -> dict[str, tuple[np.ndarray, ...]]:
         found: dict[str, tuple[np.ndarray, ...]] = {}
         for case in public:
-            made = call(exercise, answer, case)
+            made = call(exercise.run, answer, case.args)
             if made.finding is None:
                 values = exercise.unpack(made.value, names)
                 found[case.name] = tuple(np.asarray(value, np.float64) for value in values)
@@ -101,7 +101,7 @@ def ladder(exercise: Exercise, answer: Any, on_file: Fixture, seed: int) -> Ladd
     drawn = exercise.cases(np.random.default_rng(seed))
     return Ladder(
         exercise,
-        call=lambda case: call(exercise, answer, case),
+        call=lambda case: call(exercise.run, answer, case.args),
         truth=remembered(exercise, public, on_file.truth),
         public=public,
         fresh=[case for case in drawn if case.rung != "probes"],

@@ -15,13 +15,20 @@ from typing import Any
 
 import numpy as np
 
-from course.exercise import Case, Exercise, Finding
-
 SECONDS = 10.0
 """One call on arrays of a few dozen numbers takes milliseconds; a slow loop, well under this."""
 
 PRINTED_AT_MOST = 2_000
 """Characters of a student's prints that a report repeats."""
+
+
+@dataclass(eq=False)
+class Finding(Exception):
+    """Why an answer stopped on a rung: a headline, then lines that say where and what next."""
+
+    rung: str
+    headline: str
+    lines: tuple[str, ...] = ()
 
 
 @dataclass
@@ -114,9 +121,17 @@ def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     return [name for name in before if differs(before[name], after[name])]
 
 
-def call(exercise: Exercise, answer: Any, case: Case, seconds: float = SECONDS) -> Call:
-    """Run an answer on one case; never raises on account of the answer (except on interrupt)."""
-    args = read_only(case.args)
+def call(
+    run: Callable[[Any, Mapping[str, Any]], Any],
+    answer: Any,
+    given: Mapping[str, Any],
+    seconds: float = SECONDS,
+) -> Call:
+    """Run an answer on copies of some arguments, by an adapter: run(answer, args).
+
+    Never raises on account of the answer, except when the student interrupts it.
+    """
+    args = read_only(given)
     prints = _Capped()
     result = Call()
     with (
@@ -127,7 +142,7 @@ def call(exercise: Exercise, answer: Any, case: Case, seconds: float = SECONDS) 
         warnings.simplefilter("always")
         try:
             with _limit(seconds):
-                result.value = exercise.run(answer, args)
+                result.value = run(answer, args)
         except NotImplementedError:
             result.finding = Finding("attempted", "not attempted yet")
         except Finding as finding:
@@ -141,9 +156,9 @@ def call(exercise: Exercise, answer: Any, case: Case, seconds: float = SECONDS) 
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # a student's code may also raise SystemExit
-            result.finding = _raised(error, case)
+            result.finding = _raised(error, given)
     if result.finding is None:
-        names = changed(case.args, args)
+        names = changed(given, args)
         if names:
             result.finding = _wrote(names, None)
     seen = dict.fromkeys(f"{w.category.__name__}: {w.message}" for w in caught)
@@ -160,7 +175,7 @@ def _wrote(names: list[str], line: str | None) -> Finding:
     return Finding("arguments", f"your function writes into {which}", tuple(lines))
 
 
-def _raised(error: BaseException, case: Case) -> Finding:
+def _raised(error: BaseException, given: Mapping[str, Any]) -> Finding:
     """Report an exception with the last line of the student's own that it passed through."""
     where = None
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
@@ -173,15 +188,9 @@ def _raised(error: BaseException, case: Case) -> Finding:
     if isinstance(error, ValueError) and "read-only" in text:
         return _wrote([], where)
     sizes = ", ".join(
-        f"{name} {value.shape}"
-        for name, value in case.args.items()
-        if isinstance(value, np.ndarray)
+        f"{name} {value.shape}" for name, value in given.items() if isinstance(value, np.ndarray)
     )
     lines = [where] if where else []
     lines.append(f"it was called with {sizes or 'plain numbers'}")
     first = text.splitlines()[0][:200] if text else ""
     return Finding("runs", f"it raised {type(error).__name__}: {first}", tuple(lines))
-
-
-Caller = Callable[[Case], Call]
-"""Runs the answer on one case, here or in another process."""

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from course import fixtures, report, standing
-from course.calls import call
-from course.exercise import PUBLIC_SEED, Arrays, Case, Exercise, Finding, find
+from course.calls import Call, Finding, call
+from course.exercise import PUBLIC_SEED, Arrays, Case, Exercise, find
 from course.ladder import NOT_ATTEMPTED, RIGHT, WRONG, Ladder, Report
 from course.show import show
 
@@ -61,12 +61,12 @@ def ladder_for(exercise: Exercise, answer: Any) -> Ladder:
     drawn = exercise.cases(np.random.default_rng())
     unfit = _unfit(exercise, answer)
 
-    def run(case: Case) -> Any:
-        return call(exercise, answer, case)
+    def run(case: Case) -> Call:
+        return Call(finding=unfit) if unfit else call(exercise.run, answer, case.args)
 
     return Ladder(
         exercise,
-        call=(lambda case: _stopped(unfit)) if unfit else run,
+        call=run,
         truth=remembered(exercise, public, on_file.truth),
         public=public,
         fresh=[case for case in drawn if case.rung != "probes"],
@@ -110,12 +110,6 @@ def _unfit(exercise: Exercise, answer: Any) -> Finding | None:
         f"the answer is {what}, want a {want}",
         (f'{advice}check("{exercise.name}", {exercise.symbol})',),
     )
-
-
-def _stopped(finding: Finding) -> Any:
-    from course.calls import Call
-
-    return Call(finding=finding)
 
 
 def _joined(found: list[Report]) -> list[Report]:

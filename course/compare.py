@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from course.exercise import Finding, Output, Tolerance
+from course.calls import Finding
+from course.exercise import Output, Tolerance
 
 SINGLE = Tolerance(1e-4, "float32 keeps about 7 digits, and a sum of many terms loses some")
 

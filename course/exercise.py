@@ -10,6 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from course.adapters import call_in_order
+from course.calls import Finding
+
 Arrays = tuple[np.ndarray, ...]
 
 RUNGS = ("attempted", "runs", "shapes", "arguments", "probes", "values", "properties")
@@ -28,15 +31,6 @@ class CourseError(Exception):
     def _render_traceback_(self) -> list[str]:
         """Show one line in a notebook: the frames between would be the toolkit's own."""
         return [f"{type(self).__name__}: {self}"]
-
-
-@dataclass(eq=False)
-class Finding(Exception):
-    """Why an answer stopped on a rung: a headline, then lines that say where and what next."""
-
-    rung: str
-    headline: str
-    lines: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,11 +74,6 @@ class Case:
             return getattr(value, "dtype", None) == np.float32
 
         return any(map(is_single, self.args.values()))
-
-
-def call_in_order(answer: Callable[..., Any], args: Mapping[str, Any]) -> Any:
-    """Call a function with its arguments by position, so that renamed parameters are fine."""
-    return answer(*args.values())
 
 
 def as_outputs(raw: Any, names: Sequence[str]) -> tuple[Any, ...]:

@@ -13,6 +13,7 @@ In the book, `FOREGROUND` is replaced by the colour of the page's text.
 from __future__ import annotations
 
 import io
+import re
 from contextlib import ExitStack
 
 import matplotlib as mpl
@@ -91,7 +92,9 @@ def as_svg(fig: Figure) -> str:
     no_metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     with style():
         fig.savefig(out, format="svg", metadata=no_metadata)
-    return out.getvalue()
+    # Mathematics names one font only, and a browser without it would turn to a serif.
+    alone = r"(font-family: '[^',;\"]+')(?=[;\"])"
+    return re.sub(alone, r"\1, Verdana, sans-serif", out.getvalue())
 
 
 def show(fig: Figure) -> None:

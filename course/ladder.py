@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from course.calls import Call, Caller
+from course.calls import Call, Finding
 from course.compare import SINGLE, Difference, alike, as_array, check_shape, compare
-from course.exercise import RUNGS, Arrays, Case, Exercise, Finding
+from course.exercise import RUNGS, Arrays, Case, Exercise
 from course.fixtures import KnownSlip
 
 NOT_ATTEMPTED, WRONG, RIGHT = "not attempted", "wrong", "right"
@@ -64,7 +64,7 @@ class Ladder:
     """
 
     exercise: Exercise
-    call: Caller
+    call: Callable[[Case], Call]
     truth: Truth
     public: list[Case]
     fresh: list[Case]

@@ -1,0 +1,440 @@
+"""The built book, read by a program and opened in a browser.
+
+`pytest -m "not browser"` leaves the browser out.  Both need the book: it is built if it is not up
+to date.
+"""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import importlib.util
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+BOOK = ROOT / "book"
+HTML = ROOT / "build/book/html"
+CHROMIUM = Path("/usr/bin/chromium")
+QUIET = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def toc_pages() -> list[str]:
+    toc = yaml.safe_load((BOOK / "_toc.yml").read_text(encoding="utf-8"))
+
+    def walk(node):
+        for key in ("parts", "chapters", "sections"):
+            for child in node.get(key, ()):
+                if "file" in child:
+                    yield child["file"]
+                yield from walk(child)
+
+    return [toc["root"], *walk(toc)]
+
+
+PAGES = toc_pages()
+
+
+@pytest.fixture(scope="session")
+def html() -> Path:
+    """The folder of the built book; built first if a source has changed."""
+    done = subprocess.run(
+        [sys.executable, BOOK / "build.py"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"python book/build.py failed:\n{done.stdout}\n{done.stderr}"
+    return HTML
+
+
+# ------------------------------------------------------------------------- read by a program
+
+
+class Page(HTMLParser):
+    """The links, anchors, and addresses of what a page loads."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.ids: list[str] = []
+        self.loads: list[str] = []
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attrs):
+        given = {name: value or "" for name, value in attrs}
+        if "id" in given:
+            self.ids.append(given["id"])
+        if tag == "a" and "href" in given:
+            self.links.append(given["href"])
+        if tag in ("script", "img", "iframe", "source", "video", "audio") and given.get("src"):
+            self.loads.append(given["src"])
+        if tag == "link" and given.get("rel") in ("stylesheet", "icon", "preload", "modulepreload"):
+            self.loads.append(given["href"])
+
+
+@functools.cache
+def anchors(path: Path) -> set[str]:
+    return set(Page(path).ids)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_links_lead_somewhere(html, name):
+    path = html / f"{name}.html"
+    for link in Page(path).links:
+        url = urlsplit(link)
+        if url.scheme or url.netloc:
+            continue
+        target = (path.parent / unquote(url.path)).resolve() if url.path else path
+        assert target.is_file(), f"{name}: {link}"
+        if url.fragment and target.suffix == ".html":
+            assert unquote(url.fragment) in anchors(target), f"{name}: {link}"
+
+
+@pytest.mark.parametrize("name", [*PAGES, "search", "genindex"])
+def test_page_loads_nothing_from_elsewhere(html, name):
+    path = html / f"{name}.html"
+    page = Page(path)
+    for address in page.loads:
+        url = urlsplit(address)
+        assert not url.scheme, f"{name}: {address}"
+        assert not url.netloc, f"{name}: {address}"
+        assert (path.parent / url.path).is_file(), f"{name}: {address}"
+    assert sum("tex-chtml" in address for address in page.loads) <= 1
+    text = path.read_text(encoding="utf-8")
+    for other in ("unpkg.com", "jsdelivr", "cdnjs", "googleapis", "binder"):
+        assert other not in text
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_ids_are_unique(html, name):
+    ids = Page(html / f"{name}.html").ids
+    # sphinx-proof gives every proof the same ids, to which nothing links.
+    twice = {one for one in ids if ids.count(one) > 1} - {"proof", "proof-content"}
+    assert not twice
+
+
+def test_every_page_is_in_the_table_of_contents():
+    assert {path.stem for path in BOOK.glob("*.md")} == set(PAGES)
+
+
+def test_equation_numbers_are_unique_and_have_their_targets():
+    seen: dict[str, str] = {}
+    for name in PAGES:
+        text = (BOOK / f"{name}.md").read_text(encoding="utf-8")
+        text = re.sub(r"^(`{3,}|~{3,}).*?^\1", "", text, flags=re.DOTALL | re.MULTILINE)
+        for tag in re.findall(r"\\tag\{([^}]*)\}", text):
+            assert tag not in seen, f"({tag}) is in {name} and in {seen[tag]}"
+            seen[tag] = name
+        for text_number, target in re.findall(r"\[\((\d+\.\d+)\)\]\(#(eq-[\w-]+)\)", text):
+            assert target == "eq-" + text_number.replace(".", "-"), f"{name}: {text_number}"
+
+
+# ------------------------------------------------------------------------- the build itself
+
+
+def build_script():
+    spec = importlib.util.spec_from_file_location("book_build", BOOK / "build.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_built_book_is_not_built_again(html):
+    done = subprocess.run(
+        [sys.executable, BOOK / "build.py"], capture_output=True, text=True, check=True, cwd="/"
+    )
+    assert "up to date" in done.stdout
+
+
+def test_what_cells_depend_on():
+    build = build_script()
+    behind = build.all_but(".md", ".bib", ".css", ".yml", ".json", ".svg", own=False)
+    assert BOOK / "front.py" in behind
+    assert ROOT / "course/figures.py" in behind
+    assert ROOT / "requirements.txt" in behind
+    assert not {BOOK / "build.py", BOOK / "index.md", BOOK / "_config.yml"} & set(behind)
+
+
+@pytest.fixture
+def small_book(html, tmp_path) -> Path:
+    """A copy of the book's machinery with one page; MathJax is already fetched."""
+    for folder in ("book", "course"):
+        ignored = shutil.ignore_patterns("*.md", "figures", "__pycache__", "exercises")
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignored)
+    shutil.copy(ROOT / "requirements.txt", tmp_path)
+    shutil.copytree(ROOT / "build/mathjax", tmp_path / "build/mathjax")
+    (tmp_path / "book/_toc.yml").write_text("format: jb-book\nroot: 07-small\n")
+    return tmp_path
+
+
+FRONT_MATTER = """\
+---
+jupytext: {text_representation: {extension: .md, format_name: myst}}
+kernelspec: {name: python3, display_name: Python 3}
+---
+# Small
+
+"""
+
+
+def run_build(root: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, root / "book/build.py"]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_forms_that_pages_use(small_book):
+    page = small_book / "book/07-small.md"
+    page.write_text(
+        FRONT_MATTER
+        + r"""
+(eq-7-1)=
+\begin{equation}
+a = b \tag{7.1}
+\end{equation}
+
+See [(7.1)](#eq-7-1), {numref}`fig-wave` and {numref}`fig-file`. A stop stays ($a$), with $b$.
+
+```{code-cell} python
+---
+mystnb:
+  figure: {caption: "A wave, $a$.", name: fig-wave}
+  image: {alt: a wave}
+---
+import matplotlib.pyplot as plt
+from course import figures
+figures.style()
+fig, ax = plt.subplots()
+ax.plot([0, 1, 0])
+figures.show(fig)
+```
+
+```{figure} favicon.svg
+:name: fig-file
+:alt: a file
+:width: 50px
+
+From a file.
+```
+
+![two words](favicon.svg)
+"""
+    )
+    done = run_build(small_book)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "running 07-small.md" in done.stdout
+    text = (small_book / "build/book/html/07-small.html").read_text(encoding="utf-8")
+    assert re.search(r'<div class="amsmath math[^"]*" id="eq-7-1">', text)
+    assert '<a class="reference internal" href="#eq-7-1">(7.1)</a>' in text
+    assert "eqno" not in text
+    assert text.count('class="nobreak"') == 3
+    for label in ("a wave", "a file", "two words"):
+        assert f'aria-label="{label}"' in text
+    assert "width: 50px" in text
+    assert text.count('class="rnn-svg"') == 3
+    assert "Figure 7.1" in text
+    assert "Figure 7.2" in text
+
+    page.write_text(page.read_text() + "\nOne sentence more.\n")
+    done = run_build(small_book)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "running" not in done.stdout  # its code is as it was
+
+    code = small_book / "course/figures.py"
+    code.write_text(code.read_text().replace("#006ac0", "#006ac1"))
+    done = run_build(small_book)
+    assert "running 07-small.md" in done.stdout
+    assert "#006ac1" in (small_book / "build/book/html/07-small.html").read_text(encoding="utf-8")
+
+
+def test_a_cell_that_fails_stops_the_build_and_is_named(small_book):
+    page = small_book / "book/07-small.md"
+    page.write_text(FRONT_MATTER + "```{code-cell} python\nprint(1 / 0)\n```\n")
+    done = run_build(small_book)
+    assert done.returncode == 1
+    assert "07-small.md" in done.stderr
+    assert "ZeroDivisionError" in done.stderr
+
+
+def test_a_picture_without_alt_text_stops_the_build(small_book):
+    (small_book / "book/07-small.md").write_text("# Small\n\n![](favicon.svg)\n")
+    for _attempt in (1, 2):  # a second run must not take the page for good
+        done = run_build(small_book)
+        assert done.returncode == 1
+        assert "no alt text" in done.stderr
+
+
+# ------------------------------------------------------------------------- opened in a browser
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    if not CHROMIUM.exists():
+        pytest.fail(
+            f"{CHROMIUM} is missing, and the book cannot be opened. Install it "
+            "(`apt-get install chromium`), or leave these tests out: pytest -m 'not browser'"
+        )
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=QUIET)
+        yield browser
+        browser.close()
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture(scope="session")
+def served(html):
+    """The book on a web server of this machine, under a sub-path."""
+    handler = functools.partial(QuietHandler, directory=html.parent)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/{html.name}"
+        server.shutdown()
+
+
+class Opened:
+    """A page in the browser, with what it asked for and complained about."""
+
+    def __init__(self, browser, base: str, width: int = 1280, theme: str = "light") -> None:
+        size = {"width": width, "height": 900}
+        self.context = browser.new_context(viewport=size, color_scheme=theme)
+        self.page = self.context.new_page()
+        self.base = base
+        self.complaints: list[str] = []
+        self.elsewhere: list[str] = []
+        self.page.on("console", self._console)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("requestfailed", lambda asked: self.complaints.append(f"failed {asked.url}"))
+        self.page.on("request", self._request)
+
+    def _console(self, message) -> None:
+        if message.type in ("error", "warning"):
+            self.complaints.append(message.text)
+
+    def _request(self, request) -> None:
+        if not request.url.startswith((self.base, "data:", "blob:")):
+            self.elsewhere.append(request.url)
+
+    def go(self, name: str):
+        self.page.goto(f"{self.base}/{name}")
+        self.page.wait_for_load_state("load")
+        self.page.evaluate("window.MathJax?.startup?.promise")
+        return self.page
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.context.close()
+
+
+def base_of(scheme: str, html: Path, served: str) -> str:
+    return html.as_uri() if scheme == "file" else served
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(
+    ("scheme", "width", "theme"),
+    [
+        ("file", 1280, "light"),
+        ("file", 1280, "dark"),
+        ("file", 390, "light"),
+        ("file", 390, "dark"),
+        ("http", 1280, "light"),
+        ("http", 390, "dark"),
+    ],
+)
+@pytest.mark.parametrize("name", PAGES)
+def test_page_opens_well(chromium, html, served, name, scheme, width, theme):
+    with Opened(chromium, base_of(scheme, html, served), width, theme) as opened:
+        page = opened.go(f"{name}.html")
+        assert not opened.elsewhere
+        assert not opened.complaints
+        assert page.evaluate("document.documentElement.dataset.theme") == theme
+
+        math = page.locator(".math").count()
+        assert page.locator("mjx-container").count() == math
+        assert page.locator("mjx-merror").count() == 0
+        assert page.locator("article img:not([alt]), article img[alt='']").count() == 0
+        unlabelled = "article svg:not(button svg, [aria-hidden='true'], [aria-label])"
+        assert page.locator(unlabelled).count() == 0
+
+        wide = page.evaluate("document.documentElement.scrollWidth")
+        assert wide <= width, f"the page is {wide} pixels wide"
+        # A wide equation starts in sight and scrolls to its end.
+        out_of_reach = page.evaluate(
+            """[...document.querySelectorAll('div.math')].filter(div => {
+                 const math = div.querySelector('mjx-container');
+                 return math.getBoundingClientRect().left < div.getBoundingClientRect().left - 1;
+               }).length"""
+        )
+        assert out_of_reach == 0
+        for letters in page.evaluate(
+            """[...document.querySelectorAll('.rnn-svg')].map(
+                 svg => [getComputedStyle(svg).color, getComputedStyle(document.body).color])"""
+        ):
+            assert letters[0] == letters[1]
+
+
+@pytest.mark.browser
+def test_equation_link_brings_its_equation_into_view(chromium, html):
+    for name in PAGES:
+        targets = [one for one in Page(html / f"{name}.html").ids if re.match(r"eq-\d", one)]
+        if targets:
+            with Opened(chromium, html.as_uri()) as opened:
+                page = opened.go(f"{name}.html")
+                page.evaluate("id => { location.hash = id }", targets[-1])
+                page.wait_for_timeout(100)
+                box = page.locator(f"#{targets[-1]}").bounding_box()
+                assert box is not None
+                assert 0 <= box["y"] < 900
+
+
+@pytest.mark.browser
+def test_theme_switch(chromium, html):
+    with Opened(chromium, html.as_uri()) as opened:
+        page = opened.go("index.html")
+        colours = set()
+        for _ in range(3):  # light, dark, as the machine is set
+            page.locator("button.theme-switch-button:visible").first.click()
+            colours.add(page.evaluate("getComputedStyle(document.querySelector('.rnn-svg')).color"))
+        assert len(colours) == 2
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["file", "http"])
+def test_search_finds(chromium, html, served, scheme):
+    with Opened(chromium, base_of(scheme, html, served)) as opened:
+        page = opened.go("search.html?q=truncated")
+        page.locator("#search-results li a").first.wait_for(timeout=10_000)
+        assert not opened.elsewhere
+        if scheme == "http":  # a browser lets no script read the text of file:// pages
+            assert not opened.complaints
+
+
+@pytest.mark.browser
+def test_code_has_a_copy_button(chromium, html):
+    for name in PAGES:
+        if 'class="highlight-ipython3' in (html / f"{name}.html").read_text(encoding="utf-8"):
+            with Opened(chromium, html.as_uri()) as opened:
+                assert opened.go(f"{name}.html").locator("button.copybtn").count() > 0
