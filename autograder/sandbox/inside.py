@@ -1,0 +1,347 @@
+"""The side that runs students' code: a warm process, its jailed forks, and a fork a question.
+
+Started by ``client.Zygote`` as ``python -P -m autograder.sandbox.inside``.  It holds nothing worth
+stealing: no reference, no tolerance, no seed, no path of the class.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import gc
+import io
+import os
+import select
+import signal
+import socket
+import sys
+import time
+import traceback
+import types
+from collections.abc import Iterator
+from typing import Any
+
+from autograder.sandbox import frames, jail
+
+MEMBERS = ("check", "hint", "progress", "ready", "CheckFailed", "CourseError")
+
+
+# The warm process.
+
+
+def main() -> None:
+    """Serve forks until the grader closes the control channel."""
+    control = socket.socket(fileno=int(sys.argv[1]))
+    start, _ = frames.receive(control)
+    shell = _warm_up(start["torch"], start["course"])
+    frames.send(control, {"ready": True})
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel buries the supervisors
+    gc.collect()
+    gc.freeze()
+    while True:
+        try:
+            order, descriptors = _receive_with_descriptors(control)
+        except EOFError:
+            return
+        channel, status = descriptors
+        if os.fork() == 0:
+            control.close()
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            _supervise(order, channel, status, shell)
+            os._exit(0)
+        os.close(channel)
+        os.close(status)
+
+
+def _receive_with_descriptors(control: socket.socket) -> tuple[dict[str, Any], list[int]]:
+    """A frame announced by one byte that carries the descriptors."""
+    _, descriptors, _, _ = socket.recv_fds(control, 1, 4)
+    if not descriptors:
+        raise EOFError
+    order, _ = frames.receive(control)
+    return order, list(descriptors)
+
+
+def _warm_up(with_torch: bool, course: str) -> Any:
+    """Import what students' notebooks import, once for all; torch, or a hollow in its place."""
+    sys.path.insert(0, course)
+    if with_torch:
+        import torch
+
+        torch.set_num_threads(1)
+        weight = torch.zeros(2, requires_grad=True)
+        optimizer = torch.optim.Adam([weight])  # the first step imports half of torch
+        weight.sum().backward()
+        optimizer.step()
+    else:
+        for name in ("torch", "jax", "autograd", "scipy", "tensorflow"):
+            sys.modules[name] = Hollow(name)
+    import matplotlib
+
+    matplotlib.use("agg")
+    import matplotlib.pyplot
+    from IPython.core.interactiveshell import InteractiveShell
+    from traitlets.config import Config
+
+    _toolkit()
+    config = Config()
+    config.HistoryManager.enabled = False
+    config.InteractiveShell.colors = "NoColor"
+    config.InteractiveShell.cache_size = 0
+    shell = InteractiveShell.instance(config=config)
+    shell.showtraceback = shell.showsyntaxerror = lambda *_, **__: None  # it goes into the outputs
+    return shell
+
+
+class Hollow(types.ModuleType):
+    """Stands for a forbidden package: it imports, can be subclassed, and does nothing."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return _Absent
+
+
+class _AbsentType(type):
+    def __getattr__(cls, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return _Absent
+
+
+class _Absent(metaclass=_AbsentType):
+    """Every attribute of a hollow package."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        raise RuntimeError("this package is not available to the NumPy exercises")
+
+
+def _toolkit() -> None:
+    """``course`` as a student's notebook uses it; the checks themselves are made outside."""
+    import course
+    from course import figures
+
+    right: set[str] = set()
+
+    def told(*_: Any, **__: Any) -> None:
+        print("(this is not run while grading)")
+
+    def ready(*names: str, quiet: bool = False) -> bool:
+        return right.issuperset(names)
+
+    def show(figure: Any) -> None:
+        """A figure as PNG: an SVG may carry scripts, so none leaves the jail."""
+        from IPython.display import display
+
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=110)
+        display({"image/png": base64.b64encode(buffer.getvalue()).decode()}, raw=True)
+
+    course.check = course.hint = course.progress = told
+    course.ready = ready
+    course.CheckFailed = course.CourseError = type("CourseError", (Exception,), {})
+    course._right = right
+    figures.show = show
+
+
+# The supervisor: outside the jail's process namespace, so that one kill ends all that is inside.
+
+
+def _supervise(order: dict[str, Any], channel: int, status: int, shell: Any) -> None:
+    """Fork the jailed process, wait for it or for the time, and say how it ended."""
+    report = socket.socket(fileno=status)
+    limits = jail.Limits(**order["limits"])
+    os.setsid()
+    jail.die_with_parent()
+    try:
+        jail.unshare() if order["isolate"] else None
+    except OSError as error:
+        frames.send(report, {"failed": str(error)})
+        return
+    child = os.fork()
+    if child == 0:
+        try:
+            _submission(order, limits, channel, report, shell)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                frames.send(report, {"failed": traceback.format_exc(limit=-3)[-1000:]})
+        finally:
+            os._exit(0)
+    os.close(channel)
+    deadline = time.monotonic() + limits.wall_seconds
+    ended = None
+    while time.monotonic() < deadline:
+        done, result = os.waitpid(child, os.WNOHANG)
+        if done:
+            ended = result
+            break
+        # The grader closes its end to say: enough.
+        if select.select([report], [], [], 0.02)[0] and not report.recv(1):
+            break
+    if ended is None:
+        os.kill(child, signal.SIGKILL)
+        _, ended = os.waitpid(child, 0)
+    with contextlib.suppress(OSError):
+        frames.send(report, {"ended": os.waitstatus_to_exitcode(ended)})
+
+
+# The submission: jailed; runs cells in order, and forks for each question.
+
+
+def _submission(
+    order: dict[str, Any], limits: jail.Limits, channel: int, report: socket.socket, shell: Any
+) -> None:
+    got = jail.enter(order["root"], order["folders"], limits) if order["isolate"] else []
+    os.environ.clear()
+    os.environ.update(HOME="/tmp/home", PATH="/usr/bin:/bin", LANG="C.UTF-8", MPLBACKEND="agg")
+    null = os.open("/dev/null", os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(null, standard)
+    for name in order["files"]:
+        path = os.path.join("/tmp/home", name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as file:
+            file.write(base64.b64decode(order["files"][name]))
+    for name in [each for each in sys.modules if each.startswith("autograder")]:
+        del sys.modules[name]
+    frames.send(report, {"got": got})
+    report.close()
+    control = socket.socket(fileno=channel)
+    while True:
+        try:
+            request, descriptors = _receive_with_descriptors(control)
+        except (EOFError, OSError):
+            return
+        if request["do"] == "cell":
+            frames.send(control, {"outputs": _cell(shell, request["source"], limits)})
+        elif request["do"] == "right":
+            sys.modules["course"]._right.add(request["name"])
+            frames.send(control, {})
+        elif request["do"] == "question":
+            frames.send(control, {"over": _question_in_fork(shell, request, descriptors, limits)})
+        for descriptor in descriptors:
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _alarm(seconds: float) -> Iterator[None]:
+    def interrupt(signum: int, frame: Any) -> None:
+        raise TimeoutError(f"the cell still ran after {seconds:.0f} s, and was stopped")
+
+    signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _cell(shell: Any, source: str, limits: jail.Limits) -> list[dict[str, Any]]:
+    """Run one cell as a notebook would; its outputs in nbformat's terms, limited in size."""
+    from IPython.utils.capture import capture_output
+
+    outputs: list[dict[str, Any]] = []
+    with capture_output() as captured, contextlib.suppress(SystemExit):
+        try:
+            with _alarm(limits.cell_seconds):
+                result = shell.run_cell(source, store_history=False, silent=False)
+        except TimeoutError as late:
+            result = types.SimpleNamespace(error_before_exec=None, error_in_exec=late, result=None)
+    for name in ("stdout", "stderr"):
+        text = getattr(captured, name)
+        if text:
+            outputs.append({"output_type": "stream", "name": name, "text": text[:20_000]})
+    for shown in captured.outputs[:20]:
+        data = {
+            kind: value
+            for kind, value in shown.data.items()
+            if kind in ("text/plain", "text/html", "image/png") and isinstance(value, str)
+        }
+        outputs.append({"output_type": "display_data", "data": data, "metadata": {}})
+    error = result.error_before_exec or result.error_in_exec
+    if error is not None:
+        lines = shell.InteractiveTB.structured_traceback(type(error), error, error.__traceback__)
+        outputs.append(
+            {
+                "output_type": "error",
+                "ename": type(error).__name__,
+                "evalue": str(error)[:500],
+                "traceback": [line[:2000] for line in lines[-12:]],
+            }
+        )
+    kept, size = [], 0
+    for output in outputs:
+        size += len(str(output))
+        if size > limits.output_bytes and output["output_type"] != "error":
+            kept.append(
+                {
+                    "output_type": "stream",
+                    "name": "stdout",
+                    "text": "... this cell's output was longer than is kept\n",
+                }
+            )
+            break
+        kept.append(output)
+    return kept
+
+
+def _question_in_fork(
+    shell: Any, request: dict[str, Any], descriptors: list[int], limits: jail.Limits
+) -> str:
+    """Answer a question's calls in a fork, so that no crash or change reaches the next one."""
+    child = os.fork()
+    if child == 0:
+        try:
+            _question(shell, request, socket.socket(fileno=descriptors[0]), limits)
+        finally:
+            os._exit(0)
+    os.close(descriptors.pop(0))
+    deadline = time.monotonic() + request["seconds"]
+    pause = 0.0005
+    while time.monotonic() < deadline:
+        done, result = os.waitpid(child, os.WNOHANG)
+        if done:
+            return "ended" if result == 0 else f"died ({os.waitstatus_to_exitcode(result)})"
+        time.sleep(pause)
+        pause = min(2 * pause, 0.02)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return "stopped"
+
+
+def _question(
+    shell: Any, request: dict[str, Any], channel: socket.socket, limits: jail.Limits
+) -> None:
+    """Call one function of the student's as often as the grader asks."""
+    from course import adapters
+    from course.calls import call
+
+    missing = object()
+    answer = shell.user_ns.get(request["symbol"], missing)
+    run = getattr(adapters, request["adapter"])
+    kind = None
+    if answer is missing:
+        kind = "missing"
+    elif isinstance(answer, type) != (request["kind"] == "class") or not callable(answer):
+        kind = type(answer).__name__
+    frames.send(channel, {"unfit": kind})
+    while True:
+        try:
+            order, blobs = frames.receive(channel)
+        except EOFError:
+            return
+        made = call(run, answer, frames.unpack(order["args"], blobs), limits.call_seconds)
+        finding = made.finding
+        tree, blobs = frames.pack(None if finding else made.value)
+        reply = {
+            "value": tree,
+            "finding": finding and [finding.rung, finding.headline, list(finding.lines)],
+            "warnings": made.warnings,
+            "printed": made.printed,
+        }
+        frames.send(channel, reply, blobs)
+
+
+if __name__ == "__main__":
+    main()
