@@ -78,3 +78,10 @@ def draw(flow: Flow) -> Figure:
 
 def _arrow(colour: str) -> dict[str, object]:
     return {"arrowstyle": "->", "color": colour, "lw": 1, "shrinkA": 0, "shrinkB": 0}
+
+
+if __name__ == "__main__":  # the same picture for the README
+    from pathlib import Path
+
+    path = Path(__file__).parent / "_static" / "front.svg"
+    path.write_text(figures.as_svg(draw(data())), encoding="utf-8")

@@ -92,3 +92,32 @@ def test_both_packages_say_the_same_pythons():
     for path in (HOUSE / "pyproject.toml", HOUSE / "course" / "pyproject.toml"):
         project = tomllib.loads(path.read_text(encoding="utf-8"))["project"]
         assert project["requires-python"] == ">=3.11,<3.14"
+
+
+def test_the_picture_in_the_readme_is_the_front_page_s():
+    import front
+
+    from course import figures
+
+    drawn = figures.as_svg(front.draw(front.data()))
+    kept = (HOUSE / "book" / "_static" / "front.svg").read_text(encoding="utf-8")
+    # Numbers may differ in their last digits on another processor; words and elements may not.
+    words = re.compile(r"[A-Za-z]{3,}")
+    assert words.findall(kept) == words.findall(drawn), "run: python book/front.py"
+
+
+def test_the_readme_names_files_and_commands_that_exist():
+    from typer.testing import CliRunner
+
+    from autograder.cli import app
+
+    text = (HOUSE / "README.md").read_text(encoding="utf-8")
+    for path in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert (HOUSE / path).exists(), path
+    made = set(re.findall(r"(?m)^make (\w+)|`make (\w+)`", text))
+    targets = (HOUSE / "Makefile").read_text(encoding="utf-8")
+    for target in {word for pair in made for word in pair if word}:
+        assert re.search(rf"(?m)^{target}:", targets), target
+    for command in set(re.findall(r"autograder (\w+)", text)):
+        done = CliRunner().invoke(app, [command, "--help"])
+        assert done.exit_code == 0, command
