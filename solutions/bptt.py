@@ -293,10 +293,10 @@ def truncated(do, h, W, V, k):
 # $a^{(t)} = \Theta z^{(t)}$. Carry along how every state depends on every parameter:
 #
 # $$
-# \frac{\partial h^{(t)}_i}{\partial \Theta_{jk}} = \left(1 - (h^{(t)}_i)^2\right)
-# \Big( \sum_l W_{il} \frac{\partial h^{(t-1)}_l}{\partial \Theta_{jk}} +
+# \frac{\mathrm d h^{(t)}_i}{\mathrm d \Theta_{jk}} = \left(1 - (h^{(t)}_i)^2\right)
+# \Big( \sum_l W_{il} \frac{\mathrm d h^{(t-1)}_l}{\mathrm d \Theta_{jk}} +
 # \mathbb 1_{i=j}\, z^{(t)}_k \Big), \qquad
-# \nabla_\Theta L = \sum_t \sum_i g^{(t)}_i \frac{\partial h^{(t)}_i}{\partial \Theta}. \tag{3.19}
+# \nabla_\Theta L = \sum_t \sum_i g^{(t)}_i \frac{\mathrm d h^{(t)}_i}{\mathrm d \Theta}. \tag{3.19}
 # $$
 #
 # Here $g^{(t)} = V^\top \nabla_{o^{(t)}} L$ is only the road through the step's own output. What

@@ -143,8 +143,9 @@
         if (gap >= 34 || t === 1 || t === T || t === here) {
           const crowded = gap < 34 && t !== here && Math.abs(t - here) < 2;
           if (!crowded) {
-            element("text", { ...small, x: x(t), y: row + radius + 17, "text-anchor": "middle" },
-              svg, `h(${t})`);
+            const atEdge = gap < 34 && t === T; // centred, it would be cut off there
+            element("text", { ...small, x: atEdge ? width : x(t), y: row + radius + 17,
+              "text-anchor": atEdge ? "end" : "middle" }, svg, `h(${t})`);
           }
         }
       }

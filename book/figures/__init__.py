@@ -1,0 +1,1 @@
+"""What the chapters measure and draw: one module a chapter, `draw_x(x())` for each figure."""
