@@ -9,7 +9,6 @@ import ast
 import hashlib
 import os
 import re
-import shutil
 import tempfile
 import textwrap
 from collections.abc import Iterator
@@ -284,14 +283,19 @@ def build(name: str, course_dir: Path | None = None) -> list[Path]:
     if put(NOTEBOOKS / f"{name}.ipynb", student):
         changed.append(NOTEBOOKS / f"{name}.ipynb")
     if course_dir is not None:
-        config = course_dir / CONFIG.name
-        if not config.exists():  # the instructor may have changed it since
-            course_dir.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(CONFIG, config)
-            changed.append(config)
-        path = course_dir / "source" / name / f"{name}.ipynb"
-        if put(path, source):
-            changed.append(path)
+        changed += put_class(course_dir, name, source)
+    return changed
+
+
+def put_class(course_dir: Path, name: str, source: str) -> list[Path]:
+    """Put a chapter's source, and the configuration if there is none, into a class folder."""
+    changed = []
+    config = course_dir / CONFIG.name
+    if not config.exists() and put(config, CONFIG.read_bytes()):  # an instructor's own one stays
+        changed.append(config)
+    path = course_dir / "source" / name / f"{name}.ipynb"
+    if put(path, source):
+        changed.append(path)
     return changed
 
 

@@ -20,6 +20,14 @@ c.ClearSolutions.text_stub = "YOUR ANSWER HERE"
 # cells of the longest notebook take 4 s.
 c.Execute.timeout = 30
 c.Execute.interrupt_on_timeout = True
+c.Execute.extra_arguments = ["--IPKernelApp.log_level=40"]  # its warnings are not a grader's
 
-# A deleted check comes back and is scored; a deleted answer counts as not attempted.
-c.OverwriteCells.add_missing_cells = True
+# Whatever was handed in is read, and its graded cells are put right: deleted, renamed, doubled or
+# changed ones too.  This does what DeduplicateIds and OverwriteCells did, and what they left.
+c.Autograde.exporter_class = "autograder.repair.SubmissionExporter"
+c.Autograde.sanitize_preprocessors = [
+    "autograder.repair.Repair",
+    "nbgrader.preprocessors.ClearOutput",
+    "nbgrader.preprocessors.OverwriteKernelspec",
+    "nbgrader.preprocessors.CheckCellMetadata",
+]

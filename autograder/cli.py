@@ -1,0 +1,361 @@
+"""The command ``autograder``: build, grade, feedback, export, demo, verify."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from course.exercise import CHAPTERS, CourseError, chapter
+
+if TYPE_CHECKING:  # what takes a second to import comes with the command that needs it
+    from autograder.grading import ClassFolder, Standing
+
+app = typer.Typer(
+    name="autograder",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="""Build the course's notebooks, grade a class, and prove the checks.
+
+    A class, from the start:
+
+    \b
+    1. autograder build                        makes the class's folder, class/
+    2. nbgrader generate_assignment bptt       in class/: what students get, release/bptt/
+    3. class/submitted/STUDENT/bptt/bptt.ipynb is where to put what they hand in
+    4. autograder grade bptt                   runs the checks and shows the class
+    5. formgrader, in JupyterLab's menu        for the answers that a person reads
+    6. autograder feedback bptt                makes a page for each student
+    7. autograder export                       makes a table of all grades
+
+    To see all of it on an invented class: autograder demo
+    """,
+)
+
+ChapterName = Annotated[str, typer.Argument(metavar="CHAPTER", help="For example: bptt.")]
+CourseDir = Annotated[
+    Path, typer.Option("--course-dir", metavar="PATH", help="The folder of the class.")
+]
+Jobs = Annotated[int, typer.Option(min=1, help="Submissions to run at a time.")]
+CLASS = Path("class")
+DEFAULT_JOBS = min(2, os.cpu_count() or 1)
+
+# Where nobody looks, nothing has to be folded to the width of a window.
+out = Console(width=None if sys.stdout.isatty() else 140)
+
+
+def _stderr() -> Console:
+    return Console(stderr=True)
+
+
+@contextmanager
+def _progress(title: str, total: int | None = None) -> Iterator[Progress]:
+    """A bar on stderr, and only where someone looks at it."""
+    console = _stderr()
+    columns = [
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[last]}"),
+    ]
+    progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    progress.add_task(title, total=total, last="")
+    with progress:
+        yield progress
+
+
+def _chapters(names: list[str]) -> list[str]:
+    """The chapters that are meant, all if none is named; raises CourseError on an unknown one."""
+    for name in names:
+        chapter(name)
+    return names or list(CHAPTERS)
+
+
+@app.command()
+def build(
+    chapters: Annotated[
+        list[str] | None, typer.Argument(metavar="CHAPTER", help="All, if none is named.")
+    ] = None,
+    course_dir: CourseDir = CLASS,
+) -> None:
+    """Build the notebooks: the students' one, the class's source.
+
+    Writes notebooks/CHAPTER.ipynb, course/fixtures/CHAPTER.npz and, in the folder of the class,
+    source/CHAPTER/CHAPTER.ipynb.  Building twice changes nothing.
+    """
+    from autograder.build import build as build_chapter
+
+    names = _chapters(chapters or [])
+    changed = []
+    with _progress("building", len(names)) as progress:
+        for name in names:
+            changed += build_chapter(name, course_dir)
+            progress.advance(progress.task_ids[0])
+    for path in changed:
+        out.print(f"wrote {_short(path)}", highlight=False, soft_wrap=True)
+    if not changed:
+        out.print("nothing has changed")
+    if any(course_dir in path.parents for path in changed):
+        names_said = " ".join(names)
+        out.print(
+            f"next, in {_short(course_dir)}: nbgrader generate_assignment {names_said}",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+@app.command()
+def grade(
+    name: ChapterName,
+    student: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only this one's submission.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Run submissions again that have not changed.")
+    ] = False,
+    jobs: Jobs = DEFAULT_JOBS,
+    course_dir: CourseDir = CLASS,
+) -> None:
+    """Grade what was handed in, and show the class table.
+
+    Only what has changed is run: a submission, or the checks.  Points that a person gave stay.
+    Afterwards the class report stands in reports/CHAPTER.html, in the folder of the class.
+    """
+    from autograder.grading import ClassFolder
+
+    _chapters([name])
+    course = ClassFolder.open(course_dir)
+    complete = _grade(course, name, student, force, jobs)
+    _report(course, name)
+    if not complete:
+        raise typer.Exit(1)
+
+
+def _grade(course: ClassFolder, name: str, student: str | None, force: bool, jobs: int) -> bool:
+    """Grade with a progress bar, then the table; says whether everything could be run."""
+    from autograder import grading
+
+    ran: list[str] = []
+    with _progress(f"grading {name}") as progress:
+
+        def done(who: str, run: grading.Run | None, total: int) -> None:
+            last = f"{who}: unchanged"
+            if run is not None:
+                ran.append(who)
+                last = f"{who}: {run.ending}, {run.seconds:.1f} s"
+            progress.update(progress.task_ids[0], advance=1, total=total, last=last)
+
+        standings = grading.grade(course, name, student=student, force=force, jobs=jobs, done=done)
+    out.print(class_table(name, standings))
+    out.print(f"{len(ran)} run, {len(standings) - len(ran)} unchanged")
+    failed = [each for each in standings if each.run.ending == grading.FAILED]
+    for each in failed:
+        _say(f"{each.student} could not be run, and has 0 points for now: {each.run.reason}")
+    if failed:
+        _say(f"put that right, then again: autograder grade {name}")
+    return not failed
+
+
+def _report(course: ClassFolder, name: str) -> None:
+    """Write the class report, of all who have been graded."""
+    from autograder import class_report, grading
+
+    everyone = grading.standings(course, name, course.students(name))
+    path = class_report.write(course, name, everyone)
+    out.print(f"class report: {_short(path)}", highlight=False, soft_wrap=True)
+
+
+def class_table(name: str, standings: Sequence[Standing]) -> Table:
+    """The class as a table for the terminal."""
+    table = _table(name)
+    table.add_column("student", no_wrap=True)
+    table.add_column("checks", justify="right", no_wrap=True)
+    table.add_column("written", justify="right", no_wrap=True)
+    table.add_column("s", justify="right", no_wrap=True)
+    table.add_column("ending")
+    table.add_column("slips met")
+    for each in standings:
+        ending = each.run.ending
+        if each.run.repairs:
+            count = len(each.run.repairs)
+            ending += f", {count} repair{'' if count == 1 else 's'}"
+        table.add_row(
+            Text(each.name),
+            f"{each.auto:g}/{each.auto_max:g}",
+            f"+{each.to_read:g} to read"
+            if each.to_read
+            else f"{each.written:g}/{each.written_max:g}",
+            f"{each.run.seconds:.1f}" if each.fresh else "-",
+            Text(ending),
+            Text("\n".join(each.slips)),
+        )
+    return table
+
+
+def _table(name: str) -> Table:
+    return Table(
+        title=f"{name}: {chapter(name).title}",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+
+
+@app.command()
+def feedback(name: ChapterName, course_dir: CourseDir = CLASS) -> None:
+    """Write the feedback pages that are out of date.
+
+    The pages stand in feedback/STUDENT/CHAPTER/CHAPTER.html, in the folder of the class.
+    """
+    from autograder.grading import ClassFolder
+
+    _chapters([name])
+    course = ClassFolder.open(course_dir)
+    _feedback(course, name)
+    _report(course, name)
+
+
+def _feedback(course: ClassFolder, name: str) -> None:
+    from autograder import grading
+
+    students = grading.chosen(course, name, None)
+    with _progress("writing feedback", len(students)) as progress:
+
+        def done(who: str) -> None:
+            progress.update(progress.task_ids[0], advance=1, last=who)
+
+        made = grading.feedback(course, name, students, done)
+    where = _short(course.root / "feedback")
+    pages = f"{len(made)} feedback page{'' if len(made) == 1 else 's'}"
+    out.print(f"{pages} written in {where}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def export(
+    to: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Where to; grades.csv in the class, if left out."),
+    ] = None,
+    course_dir: CourseDir = CLASS,
+) -> None:
+    """Write all grades to a CSV file, one line a student and chapter."""
+    from autograder import grading
+
+    course = grading.ClassFolder.open(course_dir)
+    written = grading.export(course, to or course.root / "grades.csv")
+    out.print(f"wrote {_short(written)}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def demo(
+    course_dir: CourseDir = Path("build/demo"),
+    jobs: Jobs = DEFAULT_JOBS,
+) -> None:
+    """Make a class of invented students, and do all of it.
+
+    Its folder then holds reports/bptt.html, feedback/, and grades.csv; nbgrader and formgrader
+    work on it too.  Run again, it does only what has changed.
+    """
+    from autograder import grading
+    from autograder.demo import CHAPTER, make
+
+    with _progress("making the class"):
+        course = make(course_dir)
+    complete = _grade(course, CHAPTER, None, False, jobs)
+    _feedback(course, CHAPTER)
+    _report(course, CHAPTER)
+    grades = grading.export(course, course.root / "grades.csv")
+    out.print(f"wrote {_short(grades)}", highlight=False, soft_wrap=True)
+    if not complete:
+        raise typer.Exit(1)
+
+
+@app.command()
+def verify(
+    name: Annotated[
+        str | None, typer.Argument(metavar="CHAPTER", help="All, if none is named.")
+    ] = None,
+) -> None:
+    """Prove the checks, with answers, stubs and known slips.
+
+    Every answer must be right, every stub not attempted, every slip found and named.  Exits with
+    1 if a single row is not as it must be.
+    """
+    from autograder.verify import rows
+
+    bad = 0
+    for each in _chapters([name] if name else []):
+        table = _table(each)
+        for column in ("", "exercise", "kind", "name", "must stop at", "stops at", "named"):
+            table.add_column(column, no_wrap=True)
+        count = 0
+        with _progress(f"verifying {each}") as progress:
+            for row in rows(each):
+                count += 1
+                bad += not row.ok
+                table.add_row(
+                    "✓" if row.ok else "✗",
+                    row.exercise.name,
+                    row.kind,
+                    row.name,
+                    row.want,
+                    row.found,
+                    "yes" if row.named else "no",
+                    style=None if row.ok else "bold red",
+                )
+                progress.update(progress.task_ids[0], advance=1, last=row.name)
+        out.print(table)
+        out.print(f"{count} rows")
+    if bad:
+        _say(f"{bad} row{'' if bad == 1 else 's'} not as it must be")
+        raise typer.Exit(1)
+
+
+def _short(path: Path) -> str:
+    """A path as one would type it from here."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative
+
+
+def _say(message: str) -> None:
+    """One line on stderr."""
+    print(f"autograder: {message}", file=sys.stderr)
+
+
+def main() -> None:
+    """Run the command; what goes wrong is said in one line, with the way out."""
+    from concurrent.futures.process import BrokenProcessPool
+
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from autograder.build import BuildError
+    from autograder.grading import GradingError
+
+    try:
+        app(prog_name="autograder")
+    except (BuildError, CourseError, GradingError) as error:
+        _say(str(error))
+    except PermissionError as error:
+        _say(
+            f"no permission for {error.filename}: ask its owner, or run as one who may write there"
+        )
+    except OSError as error:
+        _say(f"{error.filename or 'system'}: {error.strerror or error}")
+    except BrokenProcessPool:
+        _say("a grading process was ended from outside (out of memory?): again, with --jobs 1")
+    except SQLAlchemyError as error:
+        _say(f"the gradebook can't be used: {getattr(error, 'orig', error)}")
+    sys.exit(1)
