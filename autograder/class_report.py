@@ -135,6 +135,7 @@ def page(found: Chapter, standings: Sequence[Standing], links: dict[str, str]) -
         dark=dark,
         alt=escape(said, quote=True),
         rows=rows,
+        warning="" if all(each.run.isolated for each in standings) else _NOT_ISOLATED,
     )
 
 
@@ -172,6 +173,12 @@ def write(course: ClassFolder, name: str, standings: Sequence[Standing]) -> Path
     return path
 
 
+_NOT_ISOLATED = (
+    '<p class="warning"><strong>Not isolated.</strong> Some of these submissions ran without a'
+    " jail. Their code could read and change whatever the grader can: do not trust these scores"
+    " more than you trust these students.</p>"
+)
+
 _PAGE = """\
 <!DOCTYPE html>
 <html lang="en">
@@ -189,6 +196,7 @@ body {{ font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var
   max-width: 62rem; margin: 2rem auto; padding: 0 1.2rem; }}
 h1 {{ font-size: 1.5rem; margin: 0; }}
 p.facts {{ color: var(--soft); margin: 0.2rem 0 1.4rem; }}
+p.warning {{ border: 2px solid #c4510c; padding: 0.6rem 0.9rem; }}
 img {{ max-width: 100%; height: auto; }}
 .wide {{ overflow-x: auto; }}
 table {{ border-collapse: collapse; width: 100%; margin-top: 1.4rem; font-size: 0.93rem; }}
@@ -203,6 +211,7 @@ ul {{ margin: 0.2rem 0; padding-left: 1.1rem; }}
 </style>
 </head>
 <body>
+{warning}
 <h1>{title}</h1>
 <p class="facts">{students} · median of the checks {median} · {unread} to read</p>
 <picture>

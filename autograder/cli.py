@@ -1,4 +1,4 @@
-"""The command ``autograder``: build, grade, feedback, export, demo, verify."""
+"""The command ``autograder``."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -54,6 +55,14 @@ DEFAULT_JOBS = min(2, os.cpu_count() or 1)
 
 # Where nobody looks, nothing has to be folded to the width of a window.
 out = Console(width=None if sys.stdout.isatty() else 140)
+
+
+class Format(StrEnum):
+    """What ``autograder export`` writes: a line a student and chapter, or an LMS's own form."""
+
+    plain = "plain"
+    canvas = "canvas"
+    moodle = "moodle"
 
 
 def _stderr() -> Console:
@@ -127,6 +136,13 @@ def grade(
         bool, typer.Option("--force", help="Run submissions again that have not changed.")
     ] = False,
     jobs: Jobs = DEFAULT_JOBS,
+    unsafe_no_sandbox: Annotated[
+        bool,
+        typer.Option(
+            "--unsafe-no-sandbox",
+            help="Run students' code without a jail, where the machine gives none.",
+        ),
+    ] = False,
     course_dir: CourseDir = CLASS,
 ) -> None:
     """Grade what was handed in, and show the class table.
@@ -137,7 +153,9 @@ def grade(
     from autograder.grading import ClassFolder
 
     _chapters([name])
-    course = ClassFolder.open(course_dir)
+    course = ClassFolder.open(course_dir, isolate=not unsafe_no_sandbox)
+    if unsafe_no_sandbox:
+        _say("not isolated: students' code can read and change whatever you can")
     complete = _grade(course, name, student, force, jobs)
     _report(course, name)
     if not complete:
@@ -189,6 +207,8 @@ def class_table(name: str, standings: Sequence[Standing]) -> Table:
     table.add_column("slips met")
     for each in standings:
         ending = each.run.ending
+        if not each.run.isolated:
+            ending += ", not isolated"
         if each.run.repairs:
             count = len(each.run.repairs)
             ending += f", {count} repair{'' if count == 1 else 's'}"
@@ -249,13 +269,16 @@ def export(
         Path | None,
         typer.Option(metavar="FILE", help="Where to; grades.csv in the class, if left out."),
     ] = None,
+    form: Annotated[
+        Format, typer.Option("--format", help="For a spreadsheet, or for an LMS to read in.")
+    ] = Format.plain,
     course_dir: CourseDir = CLASS,
 ) -> None:
-    """Write all grades to a CSV file, one line a student and chapter."""
+    """Write all grades to a CSV file."""
     from autograder import grading
 
     course = grading.ClassFolder.open(course_dir)
-    written = grading.export(course, to or course.root / "grades.csv")
+    written = grading.export(course, to or course.root / "grades.csv", form.value)
     out.print(f"wrote {_short(written)}", highlight=False, soft_wrap=True)
 
 
@@ -321,6 +344,54 @@ def verify(
         out.print(f"{count} rows")
     if bad:
         _say(f"{bad} row{'' if bad == 1 else 's'} not as it must be")
+        raise typer.Exit(1)
+
+
+@app.command()
+def replay(
+    student: Annotated[str, typer.Argument(metavar="STUDENT")],
+    name: ChapterName,
+    course_dir: CourseDir = CLASS,
+) -> None:
+    """Judge a graded submission again, with the very inputs that it was judged with.
+
+    For a score that is in dispute: shows every check's report in full, and changes no score.
+    """
+    from autograder import grading
+    from course.report import as_text
+
+    _chapters([name])
+    course = grading.ClassFolder.open(course_dir)
+    reports = grading.replay(course, name, student)
+    for report in reports:
+        out.print(as_text(report), highlight=False, markup=False, soft_wrap=True)
+    earned, most = sum(r.points for r in reports), sum(r.out_of for r in reports)
+    run = grading.load_run(course, student, name)
+    out.print(f"{earned:g} of {most:g} points, with the inputs of seed {run.seed}", highlight=False)
+
+
+@app.command()
+def doctor() -> None:
+    """Say what isolation this machine gives, and prove it by trying to get out.
+
+    Exits with 1 if anything got out that the grading rests on.
+    """
+    from autograder.doctor import OPTIONAL, examine
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("", "layer or attempt", "seen"):
+        table.add_column(column)
+    escaped = []
+    with _progress("trying") as progress:
+        for trial in examine():
+            table.add_row("✓" if trial.held else "✗", trial.name, Text(trial.seen))
+            progress.update(progress.task_ids[0], advance=1, last=trial.name)
+            if not trial.held and trial.name not in OPTIONAL:
+                escaped.append(trial.name)
+    out.print(table)
+    if escaped:
+        _say(f"this machine does not hold a submission in: {', '.join(escaped)}")
+        _say("grade on Linux with user namespaces; --unsafe-no-sandbox grades without protection")
         raise typer.Exit(1)
 
 

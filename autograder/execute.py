@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import atexit
 import base64
-import binascii
-import functools
+import re
 import secrets
+import struct
 import zlib
 from collections.abc import Mapping
 from typing import Any
@@ -26,8 +26,9 @@ from nbgrader import utils
 from nbgrader.preprocessors import NbGraderPreprocessor
 from traitlets import Bool, Float, Integer
 
-from autograder import verify
+from autograder import repair, verify
 from autograder.sandbox.client import Gone, Submission, Zygote
+from autograder.sandbox.frames import text
 from autograder.sandbox.jail import Limits
 from course import fixtures, report
 from course.exercise import PUBLIC_SEED, Arrays, Case, Exercise, chapter
@@ -37,6 +38,15 @@ EVIDENCE = "rnn_course"
 """Key of the notebook's metadata under which the seed of a run is kept, to replay it."""
 
 DEFAULT = Limits()
+
+LONGEST = 100_000
+"""Characters of one output; the jail keeps fewer, but what comes from there may be forged."""
+
+OUTPUTS_TOTAL = 10_000_000
+"""Characters of all outputs of a notebook: a browser still opens it."""
+
+PIXELS = 25_000_000
+"""A figure of 50 by 50 inches: a few bytes of PNG can unfold to gigabytes."""
 
 Checks = Mapping[int, tuple[Exercise, str | None]]
 """The check cells of a notebook: position, and what is checked there."""
@@ -75,6 +85,8 @@ class TrustedExecute(NbGraderPreprocessor):
         reports = run(nb, checks, seed, self.limits, self.isolate)
         for index, found in reports.items():
             nb.cells[index].outputs = outputs_of(found)
+        _refuse_unknown(nb, reports)
+        disarm(nb)
         nb.metadata[EVIDENCE] = {"seed": seed, "isolated": self.isolate}
         return nb, resources
 
@@ -93,6 +105,44 @@ def check_cells(nb: NotebookNode, name: str) -> Checks:
     }
 
 
+def _refuse_unknown(nb: NotebookNode, reports: Mapping[int, Report]) -> None:
+    """Give graded cells that are no check of the chapter an error, and so no points.
+
+    The student's process would decide their score: nbgrader gives a silent cell full marks.
+    """
+    said = "only the chapter's own checks are graded here"
+    for index, cell in enumerate(nb.cells):
+        scored = cell.cell_type == "code" and utils.is_grade(cell) and not utils.is_solution(cell)
+        if scored and index not in reports:
+            error = {"ename": "NotGraded", "evalue": said, "traceback": [f"NotGraded: {said}"]}
+            cell.outputs = [new_output("error", **error)]
+
+
+_TAG = re.compile(r"<(?=[A-Za-z/!?])")
+_TEX = re.compile(r"\\+(?=(?:href|url|class|cssId|style|data|require|mmlToken)\b)")
+_ATTACHED = re.compile(r"attachment(?=:|&)", re.IGNORECASE)
+
+
+def disarm(nb: NotebookNode) -> None:
+    """Make what a student wrote around the code harmless to whoever opens the graded notebook.
+
+    A space behind "<" leaves mathematics as it is, and no HTML can begin; without its backslash,
+    no TeX command makes a link.  nbconvert shows raw cells as they are, and metadata can carry
+    widgets: both would run in a browser.
+    """
+    for cell in nb.cells:
+        if cell.cell_type == "raw":
+            cell.cell_type = "markdown"
+        if cell.cell_type == "markdown":
+            cell.pop("attachments", None)
+            if not utils.is_locked(cell):
+                source = _TEX.sub("", _TAG.sub("< ", cell.source))
+                # nbconvert makes no page of a notebook with a picture that is not attached.
+                cell.source = _ATTACHED.sub("attachment ", source)
+    kept = ("kernelspec", "language_info", repair.KEY)
+    nb.metadata = NotebookNode({key: nb.metadata[key] for key in kept if key in nb.metadata})
+
+
 def run(
     nb: NotebookNode, checks: Checks, seed: int, limits: Limits, isolate: bool
 ) -> dict[int, Report]:
@@ -102,6 +152,8 @@ def run(
     outputs of the last run go into the notebook's other cells.
     """
     reports: dict[int, Report] = {}
+    too_long: dict[int, list[NotebookNode]] = {}
+    room = OUTPUTS_TOTAL
     passes = sorted({exercise.uses_torch for exercise, _ in checks.values()}) or [True]
     for with_torch in passes:
         mine = {i: each for i, each in checks.items() if each[0].uses_torch == with_torch}
@@ -116,8 +168,12 @@ def run(
                         reports.update(_climb(submission, mine, mine[index][0], seed))
                     _tell(submission, checks, index, reports)
                 else:
-                    outputs = _run_cell(submission, cell.source)
+                    # What ran too long once is not run a second time.
+                    outputs = too_long.get(index) or _run_cell(submission, cell.source, room)
+                    if any(each.get("ename") == "TimeoutError" for each in outputs):
+                        too_long[index] = outputs
                     if keep:
+                        room -= len(str(outputs))
                         cell.outputs, cell.execution_count = outputs, index + 1
     return reports
 
@@ -180,18 +236,29 @@ def _tell(
             return  # the cells that follow say so
 
 
-def _run_cell(submission: Submission, source: str) -> list[NotebookNode]:
+def _run_cell(submission: Submission, source: str, room: int) -> list[NotebookNode]:
+    """Run a cell; its outputs made harmless, as many as there is room for."""
     try:
-        return [clean for each in submission.cell(source) if (clean := _clean(each))]
+        shown = submission.cell(source)
     except Gone as gone:
         return [new_output("stream", name="stdout", text=f"This cell was not run: {gone}.\n")]
+    kept = []
+    for each in shown:
+        clean = _clean(each)
+        room -= len(str(clean)) if clean else 0
+        if room < 0:
+            said = "... and more than is kept\n"
+            return [*kept, new_output("stream", name="stdout", text=said)]
+        if clean:
+            kept.append(clean)
+    return kept
 
 
 def outputs_of(found: Report) -> list[NotebookNode]:
     """What a check cell shows: the report, and the points as the cell's result."""
     shown = {
         "text/plain": report.as_text(found),
-        "text/html": report.as_html(found),
+        "text/html": _TEX.sub("", report.as_html(found)),  # it may repeat what was printed
         report.DATA: report.as_data(found),
     }
     return [
@@ -210,38 +277,56 @@ def _clean(output: Any) -> NotebookNode | None:
     kind = output.get("output_type")
     if kind == "stream":
         name = "stderr" if output.get("name") == "stderr" else "stdout"
-        return new_output("stream", name=name, text=str(output.get("text", "")))
+        return new_output("stream", name=name, text=text(output.get("text"), LONGEST))
     if kind == "error":
         lines = output.get("traceback")
         return new_output(
             "error",
-            ename=str(output.get("ename", "")),
-            evalue=str(output.get("evalue", "")),
-            traceback=[str(line) for line in lines] if isinstance(lines, list) else [],
+            ename=text(output.get("ename"), 200),
+            evalue=text(output.get("evalue"), 2000),
+            traceback=[text(line, 2000) for line in lines[:50]] if isinstance(lines, list) else [],
         )
     if kind == "display_data" and isinstance(output.get("data"), dict):
         data = {}
         for mime, value in output["data"].items():
             if mime == "text/plain":
-                data[mime] = str(value)
+                data[mime] = text(value, LONGEST)
             elif mime == "text/html":
-                data[mime] = nh3.clean(str(value), url_schemes=set())
+                clean = nh3.clean(text(value, LONGEST), attribute_filter=_no_address)
+                data[mime] = _TEX.sub("", clean)
             elif mime == "image/png" and _is_png(value):
                 data[mime] = value
         return new_output("display_data", data=data) if data else None
     return None
 
 
+def _no_address(tag: str, attribute: str, value: str) -> str | None:
+    """Nothing that a browser would load or go to: "/logout" is an address too."""
+    return None if attribute in ("href", "src", "cite") else value
+
+
 def _is_png(value: Any) -> bool:
+    """Whether it is a picture, and of a size that a browser can unfold."""
     try:
-        return base64.b64decode(str(value), validate=True).startswith(b"\x89PNG\r\n\x1a\n")
-    except binascii.Error:
+        data = base64.b64decode(value, validate=True)
+    except (TypeError, ValueError):
         return False
+    if not data.startswith(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR") or len(data) < 33:
+        return False
+    width, height = struct.unpack(">II", data[16:24])
+    return 0 < width * height <= PIXELS
 
 
-@functools.cache
+_WARM: dict[tuple[bool, bool], Zygote] = {}
+
+
 def _zygote(torch: bool, isolate: bool) -> Zygote:
-    """The warm process of this grader; started when first needed, ended with the grader."""
-    zygote = Zygote(torch, isolate)
-    atexit.register(zygote.close)
+    """The warm process of this grader; started when first needed, ended with the grader.
+
+    Another one takes its place if it has died, for one because the machine ran out of memory.
+    """
+    zygote = _WARM.get((torch, isolate))
+    if zygote is None or zygote.process.poll() is not None:
+        zygote = _WARM[torch, isolate] = Zygote(torch, isolate)
+        atexit.register(zygote.close)
     return zygote

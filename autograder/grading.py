@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import functools
 import glob
 import hashlib
 import importlib.metadata
@@ -37,27 +38,32 @@ from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.converters import Autograde, BaseConverter, GenerateAssignment, GenerateFeedback
 from nbgrader.converters.base import NbGraderException
 from nbgrader.coursedir import CourseDirectory
-from nbgrader.plugins import CsvExportPlugin
 from nbgrader.preprocessors import AssignLatePenalties, SaveAutoGrades
 from nbgrader.utils import rmtree
 from traitlets.config import Config, PyFileConfigLoader
 
-from autograder import repair
+from autograder import execute, repair
 from autograder.build import CONFIG, HOUSE, put
+from autograder.execute import EVIDENCE, TrustedExecute
+from autograder.export import FORMATS, lines
 from course import fixtures
 from course.exercise import CourseError, did_you_mean, find
-from course.ladder import NOT_ATTEMPTED, RIGHT, WRONG
+from course.ladder import NOT_ATTEMPTED, RIGHT, WRONG, Report
 from course.report import DATA
 
 GRADED, STOPPED, DIED, DAMAGED, MISSING, FAILED = (
     "graded",
     "stopped: timeout",
-    "stopped: kernel died",
+    "stopped: process ended",
     "damaged",
     "no notebook",
     "could not be run",
 )
 """How a submission can end.  All but the last are final; that one is tried again next time."""
+
+TOO_LONG = ("it still ran after", "it did not answer in time")
+PROCESS_ENDED = "its process ended"
+"""How the headline of a check begins that was stopped, or whose process was gone."""
 
 PATTERN = "nbgrader can't tell * ? [ in a folder's name from a pattern: rename it"
 
@@ -81,7 +87,8 @@ class Run:
     """One submission's run.  It is kept on disk, so that the same submission is not run again.
 
     key: hash of the submission and of all that decides its score; autograded: hash of the
-    notebook that came out; seconds: how long it took.
+    notebook that came out; seconds: how long it took; seed: of the inputs, to replay it; isolated:
+    whether it ran in the jail.
     """
 
     key: str
@@ -91,6 +98,8 @@ class Run:
     reason: str
     repairs: tuple[str, ...]
     checks: tuple[Check, ...]
+    seed: int | None = None
+    isolated: bool = True
 
 
 @dataclass(frozen=True)
@@ -129,13 +138,18 @@ def met(run: Run) -> Iterator[tuple[Check, str]]:
 
 @dataclass(frozen=True)
 class ClassFolder:
-    """A class: the folder that nbgrader's commands and formgrader work on."""
+    """A class: the folder that nbgrader's commands and formgrader work on.
+
+    isolate: whether students' code runs in a jail; without one it can read and change whatever
+    the grader can.
+    """
 
     root: Path
     config: Config
+    isolate: bool = True
 
     @classmethod
-    def open(cls, root: Path) -> ClassFolder:
+    def open(cls, root: Path, isolate: bool = True) -> ClassFolder:
         """Read a class's configuration; raises GradingError if it is missing or broken."""
         root = root.resolve()
         path = root / CONFIG.name
@@ -154,7 +168,9 @@ class ClassFolder:
             config = PyFileConfigLoader(CONFIG.name, path=str(root)).load_config()
         except Exception as error:  # the file is Python: anything can go wrong in it
             raise GradingError(f"{path}: {type(error).__name__}: {error}") from None
-        return cls(root, config)
+        if not isolate:
+            config.TrustedExecute.isolate = False
+        return cls(root, config, isolate)
 
     def coursedir(self, **ids: str) -> CourseDirectory:
         """nbgrader's view of the folder, set to an assignment and a student."""
@@ -296,7 +312,8 @@ def checks_key(course: ClassFolder, chapter: str) -> str:
         CONFIG.name: course.root / CONFIG.name,
     }
     version = importlib.metadata.version
-    return _digest(files, sys.version, *map(version, ("nbgrader", "numpy", "torch")))
+    versions = map(version, ("nbgrader", "numpy", "torch"))
+    return _digest(files, sys.version, *versions, "" if course.isolate else "not isolated")
 
 
 def _file_hash(path: Path) -> str:
@@ -333,13 +350,13 @@ def _unchanged(
 # One submission.
 
 
-def grade_one(root: Path, chapter: str, student: str, key: str) -> Run:
+def grade_one(root: Path, chapter: str, student: str, key: str, isolate: bool = True) -> Run:
     """Grade one submission, whatever is in it; called in a process of its own.
 
     Its old automatic scores go first, so that none can outlive it; what a person has graded stays.
     Raises GradingError if the gradebook is locked, OSError if nothing can be written.
     """
-    course = ClassFolder.open(root)
+    course = ClassFolder.open(root, isolate)
     began = time.perf_counter()
     course.record(student, chapter).unlink(missing_ok=True)
     _forget_scores(course, student, chapter)
@@ -369,17 +386,14 @@ def grade_one(root: Path, chapter: str, student: str, key: str) -> Run:
         try:
             _start(converter)
         except _Refused as refused:
-            died = "DeadKernel" in str(refused) or "UnresponsiveKernel" in str(refused)
-            ending, reason = (DIED if died else FAILED), str(refused)
-            if died:
-                reason = "the Python process ended while it ran this notebook"
+            ending, reason = FAILED, str(refused)
     if ending != GRADED:
         _write_off(course, student, chapter, reason)
     path = course.path("autograded", student, chapter) / f"{chapter}.ipynb"
     notebook, _ = repair.read_file(path)
-    checks, slow = _findings(notebook)
-    if ending == GRADED and slow:
-        ending, reason = STOPPED, slow
+    checks, ended, why = _findings(notebook)
+    if ending == GRADED:
+        ending, reason = ended, why
     run = Run(
         key=key,
         autograded=_file_hash(path),
@@ -388,6 +402,8 @@ def grade_one(root: Path, chapter: str, student: str, key: str) -> Run:
         reason=reason,
         repairs=tuple(notebook.metadata.get(repair.KEY, {}).get("repairs", ())),
         checks=checks,
+        seed=notebook.metadata.get(EVIDENCE, {}).get("seed"),
+        isolated=notebook.metadata.get(EVIDENCE, {}).get("isolated", True),
     )
     put(course.record(student, chapter), json.dumps(dataclasses.asdict(run), indent=1) + "\n")
     return run
@@ -451,17 +467,17 @@ def _write_off(course: ClassFolder, student: str, chapter: str, reason: str) -> 
     put(folder / path.name, output)
 
 
-def _findings(notebook: NotebookNode) -> tuple[tuple[Check, ...], str]:
-    """What the checks of a graded notebook found, and what was stopped for taking too long.
+def _findings(notebook: NotebookNode) -> tuple[tuple[Check, ...], str, str]:
+    """What the checks of a graded notebook found, how it ended, and why not well if it did not.
 
     Only what the check of a cell can say is believed: this exercise, one of these outcomes, one
     of its slips.
     """
-    checks, slow = [], []
+    checks, slow, died = [], [], ""
     for cell in notebook.cells:
         marks = cell.metadata.get("nbgrader", {})
         outputs = cell.get("outputs", [])
-        if any(output.get("ename") == "CellTimeoutError" for output in outputs):
+        if any(output.get("ename") == "TimeoutError" for output in outputs):
             slow.append(f"the cell {marks.get('grade_id', 'without a name')} ran too long")
         called = re.fullmatch(r'check\("([\w.]+)"\)', cell.source.strip())
         if not (marks.get("grade") and called):
@@ -479,10 +495,14 @@ def _findings(notebook: NotebookNode) -> tuple[tuple[Check, ...], str]:
                 slip = next((each.name for each in known if each.name == said.get("slip")), None)
         if any(output.get("ename") == "NotGraded" for output in outputs):
             outcome = NOT_ATTEMPTED
-        if headline.startswith("it still ran after"):
+        if headline.startswith(TOO_LONG):
             slow.append(f"{called[1]} ran too long")
+        elif headline.startswith(PROCESS_ENDED):
+            died = headline
         checks.append(Check(exercise.name, part, outcome, slip))
-    return tuple(checks), "; ".join(dict.fromkeys(slow))
+    if died:
+        return tuple(checks), DIED, died
+    return tuple(checks), STOPPED if slow else GRADED, "; ".join(dict.fromkeys(slow))
 
 
 # A class.
@@ -537,17 +557,17 @@ def _runs(
     course: ClassFolder, chapter: str, todo: Sequence[str], keys: dict[str, str], jobs: int
 ) -> Iterator[tuple[str, Run]]:
     """Grade submissions, several at a time if asked, and yield each as it is done."""
+    one = grade_one if course.isolate else functools.partial(grade_one, isolate=False)
     if jobs == 0:
         for each in todo:
-            yield each, grade_one(course.root, chapter, each, keys[each])
+            yield each, one(course.root, chapter, each, keys[each])
     elif todo:
         # Processes, not threads: nbgrader changes the working directory.  Each submission's few
         # writes are short, and SQLite lets the other wait.
         count = min(jobs, len(todo))
         with ProcessPoolExecutor(count, get_context("spawn"), _stop_at_once) as pool:
             futures = {
-                pool.submit(grade_one, course.root, chapter, each, keys[each]): each
-                for each in todo
+                pool.submit(one, course.root, chapter, each, keys[each]): each for each in todo
             }
             try:
                 for future in as_completed(futures):
@@ -699,11 +719,40 @@ def _beside(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def export(course: ClassFolder, to: Path) -> Path:
-    """Write every grade of a class to a CSV file: ``nbgrader export``."""
+def export(course: ClassFolder, to: Path, form: str = "plain") -> Path:
+    """Write every grade of a class to a CSV file, in one of ``autograder.export.FORMATS``."""
     course.check_gradebook()
-    with _beside(to) as temporary, course.gradebook() as gradebook:
-        plugin = CsvExportPlugin(config=course.config)
-        plugin.to = str(temporary)
-        plugin.export(gradebook)
+    with (
+        _beside(to) as temporary,
+        course.gradebook() as gradebook,
+        temporary.open("w", encoding="utf-8", newline="") as file,
+    ):
+        FORMATS[form](lines(gradebook), file)
     return to
+
+
+def replay(course: ClassFolder, chapter: str, student: str) -> list[Report]:
+    """Judge a graded submission once more, with the inputs that it was judged with.
+
+    The reports come in the notebook's order; no score is changed.  Raises GradingError if there
+    is nothing to replay.
+    """
+    run = load_run(course, student, chapter)
+    path = course.path("autograded", student, chapter) / f"{chapter}.ipynb"
+    if run is None or not path.is_file():
+        raise GradingError(
+            f'"{student}" has not been graded:'
+            f" first, autograder grade {chapter} --student {student}"
+        )
+    if run.seed is None:
+        raise GradingError(f"{student}: nothing was run, so nothing can be replayed: {run.reason}")
+    notebook, _ = repair.read_file(path)
+    execution = TrustedExecute(config=course.config)
+    found = execute.run(
+        notebook,
+        execute.check_cells(notebook, chapter),
+        run.seed,
+        execution.limits,
+        execution.isolate,
+    )
+    return [found[index] for index in sorted(found)]

@@ -16,12 +16,6 @@ c.CourseDirectory.course_id = "rnn"
 c.ClearSolutions.code_stub = {"python": "# YOUR CODE HERE\nraise NotImplementedError"}
 c.ClearSolutions.text_stub = "YOUR ANSWER HERE"
 
-# A check stops a function after 10 s by itself.  This is for loops outside any function: the
-# cells of the longest notebook take 4 s.
-c.Execute.timeout = 30
-c.Execute.interrupt_on_timeout = True
-c.Execute.extra_arguments = ["--IPKernelApp.log_level=40"]  # its warnings are not a grader's
-
 # Whatever was handed in is read, and its graded cells are put right: deleted, renamed, doubled or
 # changed ones too.  This does what DeduplicateIds and OverwriteCells did, and what they left.
 c.Autograde.exporter_class = "autograder.repair.SubmissionExporter"
@@ -31,3 +25,18 @@ c.Autograde.sanitize_preprocessors = [
     "nbgrader.preprocessors.OverwriteKernelspec",
     "nbgrader.preprocessors.CheckCellMetadata",
 ]
+
+# Students' code runs in a jail, and the scores are made outside it.  Budgets are traits of
+# TrustedExecute, for example c.TrustedExecute.cell_seconds = 20; autograder/sandbox/jail.py says
+# what each is for.
+c.Autograde.autograde_preprocessors = [
+    "autograder.execute.TrustedExecute",
+    "nbgrader.preprocessors.IgnorePattern",
+    "nbgrader.preprocessors.LimitOutput",
+    "nbgrader.preprocessors.SaveAutoGrades",
+    "nbgrader.preprocessors.AssignLatePenalties",
+    "nbgrader.preprocessors.CheckCellMetadata",
+]
+
+# What students write in Markdown is shown without scripts, links that run, and remote pictures.
+c.HTMLExporter.filters = {"markdown2html": "autograder.harmless.markdown"}

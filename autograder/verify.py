@@ -15,7 +15,7 @@ from course.calls import call
 from course.checks import remembered
 from course.exercise import PUBLIC_SEED, Chapter, Exercise, chapter
 from course.fixtures import Fixture, KnownSlip
-from course.ladder import NOT_ATTEMPTED, RIGHT, Ladder, Report
+from course.ladder import NOT_ATTEMPTED, RIGHT, Ladder, Report, stop
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def fixture(exercise: Exercise, of: list[Slip]) -> Fixture:
             case: arrays for case, arrays in outputs(each.answer).items() if case not in single
         }
         report = ladder(exercise, each.answer, Fixture(truth, ()), PUBLIC_SEED).climb(each.part)
-        stops = "" if report.difference else report.headline
+        stops = "" if report.difference else stop(report.rung or "", report.headline)
         known.append(KnownSlip(each.name, each.title, each.read, each.hint, stops, found))
     return Fixture(truth, tuple(known))
 

@@ -270,7 +270,7 @@ def test_findings_believe_only_what_a_check_can_say():
     def outcome(said):
         output = new_output("display_data", {repair_data: said})
         cell = new_code_cell('check("bptt.loss")', metadata={"nbgrader": marks}, outputs=[output])
-        (check,), _ = grading._findings(new_notebook(cells=[cell]))
+        (check,), *_ = grading._findings(new_notebook(cells=[cell]))
         return check
 
     repair_data = grading.DATA
