@@ -16,6 +16,9 @@ c.CourseDirectory.course_id = "rnn"
 c.ClearSolutions.code_stub = {"python": "# YOUR CODE HERE\nraise NotImplementedError"}
 c.ClearSolutions.text_stub = "YOUR ANSWER HERE"
 
+# How archives from a learning management system name files: STUDENT_..._bptt.ipynb.
+c.FileNameCollectorPlugin.named_regexp = r".*[/\\](?P<student_id>[^/\\_]+)_(?:.*_)?(?P<file_id>\w+)"
+
 # Whatever was handed in is read, and its graded cells are put right: deleted, renamed, doubled or
 # changed ones too.  This does what DeduplicateIds and OverwriteCells did, and what they left.
 c.Autograde.exporter_class = "autograder.repair.SubmissionExporter"
