@@ -19,7 +19,7 @@ course: notebooks book demo
 	@printf '\nMade, and where to look:\n'
 	@printf '  the book           %s\n' build/book/html/index.html
 	@printf '  the notebooks      %s\n' notebooks/
-	@printf '  the demo class     %s\n' build/demo/report.html
+	@printf '  the demo class     %s\n' build/demo/reports/bptt.html
 	@printf '  its feedback       %s\n' build/demo/feedback/
 	@printf '  formgrader         cd build/demo && ../../%s/jupyter lab, then Nbgrader > Formgrader\n' $(BIN)
 

@@ -33,7 +33,7 @@ app = typer.Typer(
     A class, from the start:
 
     \b
-    1. autograder build                        makes the class's folder, class/
+    1. autograder build --course-dir class     makes the class's folder, class/
     2. nbgrader generate_assignment bptt       in class/: what students get, release/bptt/
     3. class/submitted/STUDENT/bptt/bptt.ipynb is where to put what they hand in
     4. autograder grade bptt                   runs the checks and shows the class
@@ -98,12 +98,15 @@ def build(
     chapters: Annotated[
         list[str] | None, typer.Argument(metavar="CHAPTER", help="All, if none is named.")
     ] = None,
-    course_dir: CourseDir = CLASS,
+    course_dir: Annotated[
+        Path | None,
+        typer.Option("--course-dir", metavar="PATH", help="Also the source of this class."),
+    ] = None,
 ) -> None:
-    """Build the notebooks: the students' one, the class's source.
+    """Build the notebooks: the students' one and, for a class, its source.
 
-    Writes notebooks/CHAPTER.ipynb, course/fixtures/CHAPTER.npz and, in the folder of the class,
-    source/CHAPTER/CHAPTER.ipynb.  Building twice changes nothing.
+    Writes notebooks/CHAPTER.ipynb, course/fixtures/CHAPTER.npz and, in the folder of a class,
+    source/CHAPTER/CHAPTER.ipynb; makes that folder if it is new.  Building twice changes nothing.
     """
     from autograder.build import build as build_chapter
 
@@ -117,7 +120,7 @@ def build(
         out.print(f"wrote {_short(path)}", highlight=False, soft_wrap=True)
     if not changed:
         out.print("nothing has changed")
-    if any(course_dir in path.parents for path in changed):
+    if course_dir and any(course_dir in path.parents for path in changed):
         names_said = " ".join(names)
         out.print(
             f"next, in {_short(course_dir)}: nbgrader generate_assignment {names_said}",
