@@ -6,17 +6,23 @@ wrote would then run in the instructor's browser.
 
 from __future__ import annotations
 
+from html import escape
+
 import nh3
 from nbconvert.filters.markdown_mistune import markdown2html_mistune
 
 
 def markdown(source: str) -> str:
-    """Turn Markdown into HTML without anything that runs, or loads from elsewhere."""
-    return nh3.clean(
-        markdown2html_mistune(source),
-        url_schemes={"http", "https", "mailto"},
-        attribute_filter=_keep,
-    )
+    """Turn Markdown into HTML without anything that runs, or loads from elsewhere.
+
+    What can't be turned (a picture that was never attached, say) is shown as it was written: no
+    student's text may keep a page from being made.
+    """
+    try:
+        html = markdown2html_mistune(source)
+    except Exception:  # the renderer has errors of many kinds
+        return f"<pre>{escape(source)}</pre>"
+    return nh3.clean(html, url_schemes={"http", "https", "mailto"}, attribute_filter=_keep)
 
 
 def _keep(tag: str, attribute: str, value: str) -> str | None:

@@ -66,6 +66,10 @@ def test_the_filter_keeps_what_is_meant():
     assert "<sup>2</sup>" in shown
 
 
+def test_what_cannot_be_turned_is_shown_as_written():
+    assert markdown("![x](&#97;ttachment:x.svg)") == "<pre>![x](&amp;#97;ttachment:x.svg)</pre>"
+
+
 def test_a_feedback_page_holds_nothing_of_it(tmp_path):
     course = new_class(tmp_path)
     text = "\n\n".join(HOSTILE)

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from autograder.sandbox import frames
@@ -28,6 +28,15 @@ COURSE = Path(__file__).resolve().parent.parent.parent / "course"
 
 # What of course/ goes into the jail: no exercise, so no oracle that could answer for a student.
 ALLOWED = ("adapters.py", "calls.py", "datasets.py", "figures.py")
+
+# Packages that would do the work of a NumPy exercise.  Without torch, a hollow stands for each,
+# and the folder of the real one is covered up.
+REPLACED = (
+    "torch", "functorch", "torchgen", "torchvision", "scipy", "jax", "jaxlib", "flax", "autograd",
+    "tensorflow", "keras", "mxnet", "cupy", "sklearn", "numba", "sympy", "pytensor", "tinygrad",
+    "casadi", "onnxruntime",
+)  # fmt: skip
+HOUSE = ("course", "solutions", "autograder")
 
 GRACE = 5.0
 """Seconds beyond a limit that the jail keeps by itself, before the grader kills it."""
@@ -42,6 +51,7 @@ class Zygote:
 
     def __init__(self, torch: bool, isolate: bool = True) -> None:
         self.isolate = isolate
+        self._replaced = () if torch else REPLACED
         self._folder = tempfile.mkdtemp(prefix="rnn-jail-")
         course = Path(self._folder) / "lib" / "course"
         course.mkdir(parents=True)
@@ -66,10 +76,13 @@ class Zygote:
             cwd="/",
             env=environment,
             stdin=subprocess.DEVNULL,
+            start_new_session=True,  # an interrupt is the grader's to handle, who then closes it
         )
         theirs.close()
         self._control = mine
-        frames.send(mine, {"torch": torch, "course": str(course.parent)})
+        frames.send(
+            mine, {"torch": torch, "replaced": self._replaced, "course": str(course.parent)}
+        )
         try:
             frames.receive(mine, time.monotonic() + 120)
         except (EOFError, OSError, frames.FrameError):
@@ -81,21 +94,45 @@ class Zygote:
     ) -> Submission:
         """Fork a jailed process; files (name to content) lie in its working folder.
 
-        Raises NotIsolatedError where the jail can't be built.
+        Raises NotIsolatedError where the jail can't be built, ValueError if a name leads outside.
         """
+        for name in files or {}:
+            path = PurePosixPath(name)
+            if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in name:
+                raise ValueError(f"{name!r} is not the name of a file beside the notebook")
         return Submission(self, files or {}, limits or Limits())
 
     def folders(self) -> list[str]:
         """What a submission may read: Python, its libraries, and the allowed part of course/."""
-        wanted = [sys.prefix, sys.base_prefix, "/usr", "/lib", "/lib64", "/bin"]
+        # Not all of /usr: nbgrader's exchange may lie there, with other students' work.
+        parts = ("lib", "lib64", "bin", "share/fonts", "share/zoneinfo")
+        roots = dict.fromkeys((sys.prefix, sys.base_prefix, "/usr"))
+        wanted = [f"{root}/{part}" for root in roots for part in parts]
+        wanted += ["/lib", "/lib64", "/bin"]
         wanted.append(str(Path(self._folder) / "lib"))
         real = dict.fromkeys(os.path.realpath(each) for each in wanted if os.path.isdir(each))
-        named = [each for each in wanted if os.path.isdir(each) and os.path.islink(each)]
+        named = [each for each in wanted if os.path.isdir(each) and os.path.realpath(each) != each]
         kept: list[str] = []
         for each in sorted([*real, *named]):
             if not any(each.startswith(f"{parent}/") for parent in kept):
                 kept.append(each)
         return kept
+
+    def hidden(self, folders: list[str]) -> list[str]:
+        """What of these folders is covered up: the house itself, and what must not help."""
+        sites = {path for path in map(os.path.realpath, sys.path) if os.path.isdir(path)}
+        for folder in folders:
+            for pattern in ("*-packages", "python3*/*-packages", "lib/python3*/*-packages"):
+                sites.update(os.path.realpath(each) for each in Path(folder).glob(pattern))
+        found = [str(COURSE.parent)]
+        for site in sites:
+            for name in (*HOUSE, *self._replaced):
+                found += [f"{site}/{name}", f"{site}/{name}.libs", f"{site}/{name}.py"]
+        return sorted(
+            path
+            for path in set(found)
+            if os.path.exists(path) and any(path.startswith(f"{each}/") for each in folders)
+        )
 
     def close(self) -> None:
         """End the warm process; its submissions end with it."""
@@ -125,11 +162,13 @@ class Submission:
         self.dead: str | None = None
         self._channel, theirs = socket.socketpair()
         self._status, status = socket.socketpair()
+        folders = zygote.folders()
         order = {
             "limits": limits.as_dict(),
             "isolate": zygote.isolate,
             "root": str(zygote.root),
-            "folders": zygote.folders(),
+            "folders": folders,
+            "hidden": zygote.hidden(folders),
             "files": {name: base64.b64encode(data).decode() for name, data in files.items()},
         }
         socket.send_fds(zygote._control, [b"s"], [theirs.fileno(), status.fileno()])
@@ -151,7 +190,7 @@ class Submission:
         if self.dead:
             raise Gone(self.dead)
         try:
-            socket.send_fds(self._channel, [b"r"], descriptors or [self._channel.fileno()])
+            socket.send_fds(self._channel, [b"r"], descriptors or [])
             frames.send(self._channel, request)
             return frames.receive(self._channel, time.monotonic() + seconds)[0]
         except TimeoutError:
@@ -226,6 +265,7 @@ class Question:
     def __init__(self, exercise: Exercise, channel: socket.socket, deadline: float) -> None:
         self.exercise, self._channel, self._deadline = exercise, channel, deadline
         self._broken: Finding | None = None
+        self._received = 0
         try:
             unfit = frames.receive(channel, deadline)[0].get("unfit")
         except (EOFError, OSError, frames.FrameError):
@@ -238,8 +278,8 @@ class Question:
                 (f"the cell of exercise {exercise.number} defines it; its name must stay",),
             )
         elif unfit:
-            want = f"want a {exercise.kind}"
-            self._broken = Finding("runs", f"the answer is of type {str(unfit)[:60]}, {want}")
+            kind, want = frames.text(unfit, 60), f"want a {exercise.kind}"
+            self._broken = Finding("runs", f"the answer is of type {kind}, {want}")
 
     def __call__(self, args: Mapping[str, Any]) -> Call:
         """Call it once; whatever goes wrong comes back as a finding."""
@@ -249,6 +289,9 @@ class Question:
         try:
             frames.send(self._channel, {"args": tree}, blobs)
             reply, blobs = frames.receive(self._channel, self._deadline)
+            self._received += sum(map(len, blobs))
+            if self._received > frames.BYTES_LIMIT:  # every call's answer is kept for a while
+                raise frames.FrameError("more bytes than all answers together may have")
             return self._call(reply, blobs)
         except TimeoutError:
             self._broken = _LATE
@@ -259,23 +302,23 @@ class Question:
         return Call(finding=self._broken)
 
     def _call(self, reply: dict[str, Any], blobs: list[bytes]) -> Call:
-        finding = None
-        if reply.get("finding"):
-            try:
-                rung, headline, lines = reply["finding"]
-                finding = Finding(
-                    rung if rung in RUNGS else "runs",
-                    str(headline)[:500],
-                    tuple(str(line)[:500] for line in lines[:8]),
-                )
-            except (TypeError, ValueError):
-                raise frames.FrameError("a finding of no known form") from None
+        finding, found = None, reply.get("finding")
+        if found:
+            if not isinstance(found, list) or len(found) != 3 or not isinstance(found[2], list):
+                raise frames.FrameError("a finding of no known form")
+            finding = Finding(
+                found[0] if found[0] in RUNGS else "runs",
+                frames.text(found[1], 500),
+                tuple(frames.text(line, 500) for line in found[2][:8]),
+            )
         warned = reply.get("warnings")
         return Call(
             value=frames.unpack(reply.get("value"), blobs),
             finding=finding,
-            warnings=tuple(str(w)[:300] for w in warned[:5]) if isinstance(warned, list) else (),
-            printed=str(reply.get("printed", ""))[:2500],
+            warnings=tuple(frames.text(w, 300) for w in warned[:5])
+            if isinstance(warned, list)
+            else (),
+            printed=frames.text(reply.get("printed"), 2500),
         )
 
 

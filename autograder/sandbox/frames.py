@@ -89,7 +89,10 @@ def unpack(tree: Any, blobs: list[bytes]) -> Any:
         if "array" in node:
             shape, dtype = node["shape"], node["dtype"]
             if (
-                dtype not in DTYPES
+                not isinstance(node["array"], int)
+                or node["array"] < 0
+                or dtype not in DTYPES
+                or not isinstance(shape, list)
                 or len(shape) > 16
                 or not all(
                     isinstance(n, int) and not isinstance(n, bool) and 0 <= n < 1 << 40
@@ -108,13 +111,19 @@ def unpack(tree: Any, blobs: list[bytes]) -> Any:
         if "list" in node:
             return [go(each, depth + 1) for each in node["list"]]
         if "foreign" in node:
-            return Foreign(str(node["foreign"])[:200])
+            return Foreign(text(node["foreign"], 200))
         raise FrameError("a value of no known form")
 
     try:
         return go(tree, 0)
-    except (KeyError, IndexError, TypeError, ValueError) as error:
+    except (KeyError, IndexError, TypeError, ValueError, RecursionError) as error:
         raise FrameError(f"a value of no known form ({type(error).__name__})") from None
+
+
+def text(value: Any, limit: int) -> str:
+    """A text of limited length that can be written to a file; empty if it is none."""
+    # Half of a surrogate pair comes through JSON, and no encoder takes it.
+    return value[:limit].encode("utf-8", "replace").decode() if isinstance(value, str) else ""
 
 
 def send(channel: socket.socket, header: dict[str, Any], blobs: list[bytes] | None = None) -> None:

@@ -19,6 +19,8 @@ import time
 import traceback
 import types
 from collections.abc import Iterator
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
 from typing import Any
 
 from autograder.sandbox import frames, jail
@@ -33,7 +35,7 @@ def main() -> None:
     """Serve forks until the grader closes the control channel."""
     control = socket.socket(fileno=int(sys.argv[1]))
     start, _ = frames.receive(control)
-    shell = _warm_up(start["torch"], start["course"])
+    shell = _warm_up(start["torch"], start["replaced"], start["course"])
     frames.send(control, {"ready": True})
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel buries the supervisors
     gc.collect()
@@ -55,15 +57,15 @@ def main() -> None:
 
 def _receive_with_descriptors(control: socket.socket) -> tuple[dict[str, Any], list[int]]:
     """A frame announced by one byte that carries the descriptors."""
-    _, descriptors, _, _ = socket.recv_fds(control, 1, 4)
-    if not descriptors:
+    announced, descriptors, _, _ = socket.recv_fds(control, 1, 4)
+    if not announced:
         raise EOFError
     order, _ = frames.receive(control)
     return order, list(descriptors)
 
 
-def _warm_up(with_torch: bool, course: str) -> Any:
-    """Import what students' notebooks import, once for all; torch, or a hollow in its place."""
+def _warm_up(with_torch: bool, replaced: list[str], course: str) -> Any:
+    """Import what students' notebooks import, once for all; hollows take some packages' places."""
     sys.path.insert(0, course)
     if with_torch:
         import torch
@@ -73,9 +75,6 @@ def _warm_up(with_torch: bool, course: str) -> Any:
         optimizer = torch.optim.Adam([weight])  # the first step imports half of torch
         weight.sum().backward()
         optimizer.step()
-    else:
-        for name in ("torch", "jax", "autograd", "scipy", "tensorflow"):
-            sys.modules[name] = Hollow(name)
     import matplotlib
 
     matplotlib.use("agg")
@@ -89,12 +88,35 @@ def _warm_up(with_torch: bool, course: str) -> Any:
     config.InteractiveShell.colors = "NoColor"
     config.InteractiveShell.cache_size = 0
     shell = InteractiveShell.instance(config=config)
+    shell.system = shell.system_raw  # the other kind wants a terminal
+    shell.enable_gui = lambda *_, **__: None  # else "%matplotlib inline" stops its cell
+    sys.meta_path.insert(0, Hollows(replaced))
     shell.showtraceback = shell.showsyntaxerror = lambda *_, **__: None  # it goes into the outputs
     return shell
 
 
+class Hollows(MetaPathFinder, Loader):
+    """Finds a hollow for each of some packages, and for whatever is imported from below it."""
+
+    def __init__(self, names: list[str]) -> None:
+        self.names = frozenset(names)
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        """A module that does nothing, for those names alone."""
+        if fullname.partition(".")[0] not in self.names:
+            return None
+        return ModuleSpec(fullname, self, is_package=True)
+
+    def create_module(self, spec: ModuleSpec) -> types.ModuleType:
+        """The module, empty."""
+        return Hollow(spec.name)
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        """Nothing to be run."""
+
+
 class Hollow(types.ModuleType):
-    """Stands for a forbidden package: it imports, can be subclassed, and does nothing."""
+    """Stands for a package that would do an exercise's work; a notebook may import it."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -110,9 +132,32 @@ class _AbsentType(type):
 
 
 class _Absent(metaclass=_AbsentType):
-    """Every attribute of a hollow package."""
+    """Whatever is in a hollow package: can be called, subclassed, entered; has no numbers.
+
+    So that ``torch.manual_seed(0)`` between a notebook's imports stops nothing.
+    """
 
     def __init__(self, *_: Any, **__: Any) -> None:
+        pass
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return _Absent()
+
+    def __call__(self, *_: Any, **__: Any) -> Any:
+        return _Absent()
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
         raise RuntimeError("this package is not available to the NumPy exercises")
 
 
@@ -153,6 +198,7 @@ def _supervise(order: dict[str, Any], channel: int, status: int, shell: Any) -> 
     limits = jail.Limits(**order["limits"])
     os.setsid()
     jail.die_with_parent()
+    proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)  # soon this process sees it no more
     try:
         jail.unshare() if order["isolate"] else None
     except OSError as error:
@@ -161,6 +207,7 @@ def _supervise(order: dict[str, Any], channel: int, status: int, shell: Any) -> 
     child = os.fork()
     if child == 0:
         try:
+            os.close(proc)
             _submission(order, limits, channel, report, shell)
         except BaseException:
             with contextlib.suppress(OSError):
@@ -170,7 +217,12 @@ def _supervise(order: dict[str, Any], channel: int, status: int, shell: Any) -> 
     os.close(channel)
     deadline = time.monotonic() + limits.wall_seconds
     ended = None
+    rounds, base = 0, sum(_memory(proc, os.getpid()))
     while time.monotonic() < deadline:
+        rounds += 1
+        # The limit that the kernel keeps is of one process; this is of all together.
+        if rounds % 5 == 0 and _used(proc, child, base) > 2 * limits.extra_memory:
+            break
         done, result = os.waitpid(child, os.WNOHANG)
         if done:
             ended = result
@@ -185,13 +237,46 @@ def _supervise(order: dict[str, Any], channel: int, status: int, shell: Any) -> 
         frames.send(report, {"ended": os.waitstatus_to_exitcode(ended)})
 
 
+def _memory(proc: int, process: int) -> tuple[int, int]:
+    """Bytes that a process holds of its own, and shares without a file; 0 if it can't be said."""
+    try:
+        file = os.open(f"{process}/status", os.O_RDONLY, dir_fd=proc)
+        with open(file, encoding="ascii", errors="replace") as lines:
+            found = dict(line.split(":", 1) for line in lines if line.startswith("Rss"))
+        return tuple(int(found[key].split()[0]) << 10 for key in ("RssAnon", "RssShmem"))
+    except (OSError, KeyError, ValueError, IndexError):
+        return 0, 0
+
+
+def _used(proc: int, process: int, base: int) -> int:
+    """Bytes that a process and all its children hold, beyond what each began with."""
+    total, waiting = 0, [process]
+    while waiting:
+        process = waiting.pop()
+        own, shared = _memory(proc, process)
+        total += max(0, own - base) + shared
+        with contextlib.suppress(OSError, ValueError):
+            folder = os.open(f"{process}/task", os.O_RDONLY, dir_fd=proc)
+            try:
+                threads = os.listdir(folder)
+            finally:
+                os.close(folder)
+            for thread in threads:
+                file = os.open(f"{process}/task/{thread}/children", os.O_RDONLY, dir_fd=proc)
+                with open(file, encoding="ascii") as children:
+                    waiting += map(int, children.read().split())
+    return total
+
+
 # The submission: jailed; runs cells in order, and forks for each question.
 
 
 def _submission(
     order: dict[str, Any], limits: jail.Limits, channel: int, report: socket.socket, shell: Any
 ) -> None:
-    got = jail.enter(order["root"], order["folders"], limits) if order["isolate"] else []
+    got = []
+    if order["isolate"]:
+        got = jail.enter(order["root"], order["folders"], order["hidden"], limits)
     os.environ.clear()
     os.environ.update(HOME="/tmp/home", PATH="/usr/bin:/bin", LANG="C.UTF-8", MPLBACKEND="agg")
     null = os.open("/dev/null", os.O_RDWR)
@@ -213,12 +298,13 @@ def _submission(
         except (EOFError, OSError):
             return
         if request["do"] == "cell":
-            frames.send(control, {"outputs": _cell(shell, request["source"], limits)})
+            frames.send(control, {"outputs": _outputs(shell, request["source"], limits)})
         elif request["do"] == "right":
             sys.modules["course"]._right.add(request["name"])
             frames.send(control, {})
         elif request["do"] == "question":
-            frames.send(control, {"over": _question_in_fork(shell, request, descriptors, limits)})
+            over = _question_in_fork(shell, request, descriptors, limits, control)
+            frames.send(control, {"over": over})
         for descriptor in descriptors:
             with contextlib.suppress(OSError):
                 os.close(descriptor)
@@ -235,6 +321,23 @@ def _alarm(seconds: float) -> Iterator[None]:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _outputs(shell: Any, source: str, limits: jail.Limits) -> list[dict[str, Any]]:
+    """Run one cell; what breaks the capturing of its outputs becomes its output."""
+    try:
+        return _cell(shell, source, limits)
+    except BaseException as error:  # a closed sys.stdout, an exception that can't be printed
+        sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
+        said = "this cell was run, and what it showed could not be kept"
+        return [
+            {
+                "output_type": "error",
+                "ename": type(error).__name__,
+                "evalue": said,
+                "traceback": [f"{type(error).__name__}: {said}"],
+            }
+        ]
 
 
 def _cell(shell: Any, source: str, limits: jail.Limits) -> list[dict[str, Any]]:
@@ -287,11 +390,19 @@ def _cell(shell: Any, source: str, limits: jail.Limits) -> list[dict[str, Any]]:
 
 
 def _question_in_fork(
-    shell: Any, request: dict[str, Any], descriptors: list[int], limits: jail.Limits
+    shell: Any,
+    request: dict[str, Any],
+    descriptors: list[int],
+    limits: jail.Limits,
+    control: socket.socket,
 ) -> str:
     """Answer a question's calls in a fork, so that no crash or change reaches the next one."""
-    child = os.fork()
+    try:
+        child = os.fork()
+    except OSError as error:  # the notebook holds all the processes or memory that there are
+        return f"not started ({error.strerror})"
     if child == 0:
+        control.close()  # a function has no business with the other questions' channel
         try:
             _question(shell, request, socket.socket(fileno=descriptors[0]), limits)
         finally:
@@ -302,12 +413,24 @@ def _question_in_fork(
     while time.monotonic() < deadline:
         done, result = os.waitpid(child, os.WNOHANG)
         if done:
+            _bury()
             return "ended" if result == 0 else f"died ({os.waitstatus_to_exitcode(result)})"
         time.sleep(pause)
         pause = min(2 * pause, 0.02)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
+    _bury()
     return "stopped"
+
+
+def _bury() -> None:
+    """End what a question has left running: it would take time and processes from the next."""
+    if os.getpid() != 1:  # without a jail, "all processes" would be the machine's
+        return
+    with contextlib.suppress(OSError):
+        os.kill(-1, signal.SIGKILL)
+        while True:
+            os.waitpid(-1, 0)
 
 
 def _question(
@@ -344,4 +467,5 @@ def _question(
 
 
 if __name__ == "__main__":
-    main()
+    with contextlib.suppress(EOFError, ConnectionError):  # the grader has gone
+        main()

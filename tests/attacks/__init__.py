@@ -1,0 +1,102 @@
+"""Attacks on the grader, as data: what a hostile notebook holds, and what it may honestly earn.
+
+Each module is a group.  In the code ``@HOUSE@``, ``@CANARY@``, ``@PORT@``, ``@ABSTRACT@``,
+``@MARK@`` and ``@PID@`` stand for the repository, a file to be destroyed, a port on which the test
+listens, an abstract socket's name, a name for files that must appear nowhere, and the grader's
+process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from nbformat import NotebookNode
+
+SYMBOLS = (
+    "forward",
+    "loss",
+    "grad_o",
+    "grad_h",
+    "grad_params",
+    "clip",
+    "truncated",
+    "rtrl",
+    "RNNFunction",
+)
+POINTS = dict(zip(SYMBOLS, (3, 2, 2, 4, 5, 2, 3, 3, 3), strict=True))
+FULL = sum(POINTS.values())
+
+
+@dataclass(frozen=True)
+class Attack:
+    """One hostile notebook, made from the released one.
+
+    tries: what it is after; first, setup, last: cells to add at the top, behind the imports and at
+    the end; answers: by symbol, what stands in the answer's cell; honest: whether the other answers
+    are right ones, else they are stubs; earns: points; seconds: more than it may take; edit: any
+    other change; needs_repair: whether the notebook goes through the repair first.
+    """
+
+    name: str
+    tries: str
+    first: str = ""
+    setup: str = ""
+    last: str = ""
+    answers: Mapping[str, str] = field(default_factory=dict)
+    honest: bool = False
+    earns: float = 0.0
+    seconds: float = 30.0
+    edit: Callable[[NotebookNode], None] | None = None
+    needs_repair: bool = True
+
+
+def every(body: str) -> dict[str, str]:
+    """The same hostile body in every NumPy answer."""
+    lines = "\n".join(f"    {line}" for line in body.strip().splitlines())
+    return {symbol: f"def {symbol}(*args):\n{lines}\n" for symbol in SYMBOLS[:-1]}
+
+
+def one(symbol: str, body: str) -> dict[str, str]:
+    """A hostile body in one answer."""
+    return {symbol: every(body)[symbol]}
+
+
+def spoilt(name: str, tries: str, body: str, symbol: str = "grad_h", **more: object) -> Attack:
+    """An attack inside one function, which must cost that function's points and no other's."""
+    return Attack(
+        name,
+        tries,
+        answers=one(symbol, body),
+        honest=True,
+        earns=FULL - POINTS[symbol],
+        **more,  # type: ignore[arg-type]
+    )
+
+
+FORGE = """
+import json, os, stat, struct
+
+def _sockets():
+    found = []
+    for fd in range(3, 256):
+        try:
+            if stat.S_ISSOCK(os.fstat(fd).st_mode):
+                found.append(fd)
+        except OSError:
+            pass
+    return found
+
+def _frame(header, body=b"", text=None, total=None):
+    text = json.dumps({**header, "blobs": [len(body)]}).encode() if text is None else text
+    return struct.pack("<II", len(text), len(body) if total is None else total) + text + body
+
+def _forge(data):
+    for fd in _sockets():
+        try:
+            os.set_blocking(fd, False)
+            os.write(fd, data)
+            os.set_blocking(fd, True)
+        except OSError:
+            pass
+"""

@@ -1,0 +1,610 @@
+"""The protocol takes nothing but frames, and the jail keeps in what is inside."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from attacking import children, strangers
+from attacks.answer import BY_TORCH, UNHOLLOW
+
+from autograder import execute
+from autograder.build import HOUSE
+from autograder.sandbox import client, frames, jail
+from autograder.sandbox.client import Gone, NotIsolatedError, Zygote
+from autograder.sandbox.frames import FrameError
+from autograder.sandbox.jail import Limits
+from course.exercise import chapter
+from solutions import bptt
+
+QUICK = Limits(cell_seconds=2.0, call_seconds=1.0, wall_seconds=20.0, extra_memory=400 << 20)
+
+
+# Frames.
+
+
+def sent(data: bytes) -> tuple[dict, list[bytes]]:
+    """What comes of these bytes, on a channel that is then closed."""
+    here, there = socket.socketpair()
+    with here, there:
+        writer = threading.Thread(target=_write, args=(there, data))
+        writer.start()
+        try:
+            return frames.receive(here, time.monotonic() + 5)
+        finally:
+            here.close()
+            writer.join()
+
+
+def _write(channel: socket.socket, data: bytes) -> None:
+    with contextlib.suppress(OSError), channel:
+        channel.sendall(data)
+
+
+def framed(text: bytes, body: bytes = b"", length: int | None = None) -> bytes:
+    return struct.pack("<II", len(text), len(body) if length is None else length) + text + body
+
+
+def harmless(data: bytes) -> None:
+    """Bytes of a stranger's give a frame and a value, or one of the two errors, in time."""
+    began = time.monotonic()
+    try:
+        header, blobs = sent(data)
+    except (FrameError, EOFError):
+        return
+    finally:
+        assert time.monotonic() - began < 4
+    with contextlib.suppress(FrameError):
+        frames.unpack(header.get("value"), blobs)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        True,
+        3,
+        -2.5,
+        "text",
+        [1, (2.0, None)],
+        {"a": np.arange(6.0).reshape(2, 3), "b": [np.float32(1), np.int64(2)]},
+        np.zeros((3, 0)),
+        np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+        np.arange(12.0)[::3],
+    ],
+    ids=repr,
+)
+def test_what_is_packed_is_unpacked(value):
+    tree, blobs = frames.pack(value)
+    tree = json.loads(json.dumps(tree))
+    back = frames.unpack(tree, blobs)
+    again, more = frames.pack(back)
+    assert (json.loads(json.dumps(again)), more) == (tree, blobs)
+
+
+def test_floats_come_through_exactly():
+    for value in (0.1, -0.0, 5e-324, 1e308, float("inf"), float("-inf"), float("nan")):
+        tree, _ = frames.pack(value)
+        assert struct.pack("d", frames.unpack(tree, [])) == struct.pack("d", value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [object(), np.array([object()]), np.array(["a"]), np.array(1, "M8[s]"), lambda: 0, {1, 2}],
+    ids=lambda v: type(v).__name__,
+)
+def test_what_is_no_number_stays_behind(value):
+    tree, blobs = frames.pack(value)
+    assert isinstance(frames.unpack(tree, blobs), frames.Foreign)
+    assert blobs == []
+
+
+@pytest.mark.parametrize(
+    "data",
+    {
+        "nothing": b"",
+        "half the lengths": b"\1\0\0",
+        "a header that does not come": struct.pack("<II", 10, 0),
+        "a header that ends early": struct.pack("<II", 10, 0) + b"{}",
+        "a header too long": struct.pack("<II", frames.HEADER_LIMIT + 1, 0),
+        "a body too long": struct.pack("<II", 2, frames.BYTES_LIMIT + 1),
+        "a body that does not come": framed(b'{"blobs": [4]}', b"", 4),
+        "no JSON": framed(b"x" * 20),
+        "no text": framed(b"\xff\xfe\xfd"),
+        "a list": framed(b"[]"),
+        "a number": framed(b"5"),
+        "null": framed(b"null"),
+        "no blobs": framed(b"{}"),
+        "blobs of another length": framed(b'{"blobs": [3]}', b"1234"),
+        "blobs below zero": framed(b'{"blobs": [-1, 5]}', b"1234"),
+        "blobs of NaN": framed(b'{"blobs": [NaN]}', b"1234"),
+        "blobs of infinity": framed(b'{"blobs": [Infinity]}', b"1234"),
+        "blobs of text": framed(b'{"blobs": ["4"]}', b"1234"),
+        "blobs are a number": framed(b'{"blobs": 4}', b"1234"),
+        "nested too deeply": framed(b"[" * 500_000),
+        "objects nested too deeply": framed(b'{"a":' * 100_000),
+        "a number of many digits": framed(b'{"blobs": [' + b"9" * 10_000 + b"]}"),
+    }.items(),
+    ids=lambda item: item[0],
+)
+def test_what_is_no_frame_is_refused(data):
+    with pytest.raises((FrameError, EOFError)):
+        sent(data[1])
+
+
+def array(**changes: object) -> dict:
+    return {"array": 0, "dtype": "<f8", "shape": [1], **changes}
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        5,
+        "text",
+        [],
+        {},
+        None,
+        {"plain": [1]},
+        {"plain": 1.5},
+        {"float": "no number"},
+        {"float": [[]]},
+        {"list": 5},
+        {"list": [5]},
+        {"tuple": "abc"},
+        {"dict": [[1]]},
+        {"dict": {"a": 1}},
+        {"dict": 5},
+        array(shape=[-1]),
+        array(shape=[2]),
+        array(shape=[1.0]),
+        array(shape=[True]),
+        array(shape=["1"]),
+        array(shape=5),
+        array(shape="1"),
+        array(shape={}),
+        array(shape=[1] * 100),
+        array(shape=[1 << 62, 1 << 62]),
+        array(shape=[1 << 41, 0]),
+        array(shape=[float("nan")]),
+        array(dtype="|O"),
+        array(dtype="O"),
+        array(dtype="V8"),
+        array(dtype=[["a", "f8"]]),
+        array(dtype={}),
+        array(dtype=None),
+        array(array=1),
+        array(array=-1),
+        array(array="0"),
+        array(array=None),
+        {"array": 0},
+    ],
+    ids=lambda tree: json.dumps(tree)[:40],
+)
+def test_what_is_no_value_is_refused(tree):
+    with pytest.raises(FrameError):
+        frames.unpack(tree, [b"12345678"])
+
+
+def test_a_shape_of_nothing_takes_nothing():
+    tree = {"array": 0, "dtype": "<f8", "shape": [1 << 39, 0, 1 << 39]}
+    with contextlib.suppress(FrameError):
+        assert frames.unpack(tree, [b""]).nbytes == 0
+
+
+def test_deep_and_wide_values_are_refused():
+    deep: dict = {"plain": None}
+    for _ in range(500):
+        deep = {"list": [deep]}
+    for tree in (deep, {"list": [{"plain": 1}] * (3 * frames.NODES_LIMIT)}):
+        with pytest.raises(FrameError):
+            frames.unpack(tree, [])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_random_bytes_are_harmless(seed):
+    rng = random.Random(seed)
+    tree, blobs = frames.pack({"a": np.arange(4.0), "b": [1, 2.5, "x", (None, True)]})
+    header = json.dumps({"value": tree, "blobs": [len(b) for b in blobs]}).encode()
+    whole = framed(header, b"".join(blobs))
+    for _ in range(150):
+        kind = rng.randrange(4)
+        if kind == 0:
+            data = rng.randbytes(rng.randrange(60))
+        elif kind == 1:
+            data = whole[: rng.randrange(len(whole))]
+        elif kind == 2:  # some bytes of a sound frame changed
+            changed = bytearray(whole)
+            for _ in range(rng.randrange(1, 6)):
+                changed[rng.randrange(8, len(changed))] = rng.randrange(256)
+            data = bytes(changed)
+        else:  # sound JSON with odd values in it
+            odd = rng.choice(["NaN", "-1", "1e99", "[]", "{}", '"x"', "null", "true", "9" * 50])
+            text = header.decode().split(" ")
+            text[rng.randrange(len(text))] = odd + rng.choice([",", "}", "]", ""])
+            data = framed(" ".join(text).encode(), b"".join(blobs))
+        harmless(data)
+
+
+def test_one_that_sends_slowly_is_not_waited_for():
+    here, there = socket.socketpair()
+    with here, there:
+        there.sendall(struct.pack("<II", 100, 0) + b"{")
+        began = time.monotonic()
+        with pytest.raises(TimeoutError):
+            frames.receive(here, time.monotonic() + 0.2)
+        assert time.monotonic() - began < 3
+
+
+def test_a_frame_too_long_is_not_sent():
+    here, there = socket.socketpair()
+    with here, there, pytest.raises(FrameError):
+        frames.send(here, {"text": "x" * (frames.HEADER_LIMIT + 1)})
+
+
+def test_a_text_can_always_be_written():
+    assert frames.text("\ud800a\udfff", 10).encode()
+    assert frames.text("abcdef", 3) == "abc"
+    for none in (None, 5, ["a"], {"a": 1}):
+        assert frames.text(none, 10) == ""
+
+
+# The jail, seen from inside.
+
+
+@pytest.fixture(scope="module")
+def numpy_only():
+    return execute._zygote(False, True)
+
+
+@pytest.fixture(scope="module")
+def with_torch():
+    return execute._zygote(True, True)
+
+
+@pytest.fixture
+def inside(numpy_only):
+    """Runs a cell's code in a fresh jail without torch, and gives back what it printed."""
+
+    def run(code: str, zygote: Zygote = numpy_only) -> str:
+        with zygote.submission(limits=QUICK) as submission:
+            outputs = submission.cell(textwrap.dedent(code))
+        errors = [o for o in outputs if o["output_type"] == "error"]
+        assert not errors, errors
+        return "".join(o.get("text", "") for o in outputs).strip()
+
+    return run
+
+
+def test_it_says_what_it_got(numpy_only):
+    with numpy_only.submission() as submission:
+        want = {"namespaces", "root", "limits", "capabilities", "no_new_privs", "seccomp"}
+        assert want <= set(submission.got)
+
+
+def test_it_is_nobody_and_alone(inside):
+    assert inside("import os; print(os.getuid(), os.getgid(), os.getpid(), os.getppid())") == (
+        "1000 1000 1 0"
+    )
+    assert inside("import os; print(*sorted(os.environ))") == "HOME LANG MPLBACKEND PATH"
+    assert inside("import socket; print(socket.gethostname())") == "jail"
+
+
+def test_nothing_of_the_machine_is_there(inside, tmp_path):
+    (tmp_path / "secret").write_text("secret")
+    places = [
+        *(HOUSE / each for each in ("solutions", "autograder", "course", "tests", ".git")),
+        *map(
+            Path, ("/etc/passwd", "/root/.bashrc", "/home", "/proc/self", "/proc/1", "/sys/kernel")
+        ),
+        *map(Path, ("/var", "/run", "/old", "/dev/shm", "/dev/ptmx", "/dev/mem", "/boot")),
+        *map(Path, ("/usr/local/share/nbgrader", "/usr/src", tmp_path / "secret")),
+    ]
+    found = inside(f"""
+        import os
+        print([p for p in {list(map(str, places))!r} if os.path.exists(p)])
+    """)
+    assert found == "[]"
+
+
+def test_nothing_but_its_own_tmp_can_be_written(inside):
+    found = inside("""
+        import os, sys, numpy
+        for folder in ("/", "/usr", "/usr/lib", "/usr/bin", "/dev", "/tmp", "/tmp/home", sys.prefix,
+                       os.path.dirname(os.__file__), os.path.dirname(numpy.__file__)):
+            try:
+                open(os.path.join(folder, "written"), "w").close()
+                print(folder)
+            except OSError:
+                pass
+    """)
+    assert found.split() == ["/tmp", "/tmp/home"]
+
+
+def test_it_holds_one_channel_and_no_other_descriptor(inside):
+    found = inside("""
+        import os, stat
+        kinds = []
+        for n in range(0, 1000):
+            try:
+                status = os.fstat(n)
+            except OSError:
+                continue
+            kinds.append("socket" if stat.S_ISSOCK(status.st_mode) else status.st_rdev)
+        print(sorted(map(str, kinds)))
+    """)
+    null = os.stat("/dev/null").st_rdev
+    kinds = [kind.strip(" '") for kind in found.strip("[]").split(",")]
+    assert kinds.count("socket") == 1
+    assert set(kinds) == {"socket", str(null)}
+
+
+@pytest.mark.parametrize("name", ["torch", "scipy", "jax", "autograd", "tensorflow", "sympy"])
+def test_without_torch_nothing_that_differentiates_can_be_imported(inside, name):
+    assert "/" in inside(f"import {name}.nn as x; print('/', getattr(x, '__file__', None))")
+    found = inside(
+        UNHOLLOW
+        + textwrap.dedent(f"""
+            import os
+            names = []
+            for folder in sys.path:
+                path = os.path.join(folder, {name!r})
+                names += os.listdir(path) if os.path.isdir(path) else []
+            try:
+                import {name} as module
+                names += [module.__file__] if getattr(module, "__file__", None) else []
+            except ImportError:
+                pass
+            print(names)
+        """)
+    )
+    assert found == "[]"
+
+
+def test_the_attack_by_torch_would_be_right_if_there_were_torch():
+    """Else its failure would say nothing."""
+    space: dict = {}
+    exec(BY_TORCH, space)
+    case = chapter("bptt")["bptt.grad_h"].cases(np.random.default_rng(1))[4]
+    np.testing.assert_allclose(space["grad_h"](**case.args), bptt.grad_h(**case.args), rtol=1e-9)
+
+
+def test_with_torch_there_is_torch_and_still_no_house(inside, with_torch):
+    found = inside(
+        """
+        import importlib, torch
+        print(float(torch.ones(2).sum()))
+        for name in ("solutions.bptt", "autograder.verify", "course.exercises", "course.fixtures"):
+            try:
+                importlib.import_module(name)
+                print(name)
+            except ImportError:
+                pass
+        """,
+        with_torch,
+    )
+    assert found == "2.0"
+
+
+@pytest.mark.parametrize(
+    "where", ["solutions", "course", "autograder", "a house inside the libraries"]
+)
+def test_the_house_is_covered_up_where_it_is_installed(numpy_only, tmp_path, monkeypatch, where):
+    """An installation that is not editable puts the solutions among the libraries."""
+    site = tmp_path / "lib" / "python3.11" / "site-packages"
+    site.mkdir(parents=True)
+    if "house" in where:
+        house = site / "house" / "course"
+        house.mkdir(parents=True)
+        monkeypatch.setattr(client, "COURSE", house)
+        assert str(house.parent) in numpy_only.hidden([str(tmp_path / "lib")])
+    else:
+        (site / where).mkdir()
+        assert numpy_only.hidden([str(tmp_path / "lib")]) == [str(site / where)]
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        ("import socket; socket.socket()", "PermissionError"),
+        ("import os; os.memfd_create('x')", "PermissionError"),
+        ("import os; os.setuid(0)", "PermissionError"),
+        ("import os; os.mkdir('/x')", "PermissionError|Read-only"),
+        ("import os; os.mknod('/tmp/x', 0o60666, 0x800)", "PermissionError"),
+        ("import os; os.listdir('/proc')", "FileNotFoundError|PermissionError"),
+        ("import os; os.chroot('/tmp')", "PermissionError"),
+        ("x = bytes(1 << 30)", "MemoryError"),
+        ("x = b'x' * (40 << 20); open('/tmp/a', 'wb').write(x + x)", "OSError"),
+        ("import time; time.sleep(60)", "TimeoutError"),
+        ("while True: pass", "TimeoutError"),
+        ("import threading, time\nfor _ in range(99):"
+         " threading.Thread(target=time.sleep, args=(9,), daemon=True).start()", "RuntimeError"),
+    ],
+    ids=lambda text: text[:30],
+)  # fmt: skip
+def test_what_is_forbidden_or_too_much_is_an_error_in_its_cell(numpy_only, code, error):
+    with numpy_only.submission(limits=QUICK) as submission:
+        outputs = submission.cell(code)
+        found = [o["ename"] + o["evalue"] for o in outputs if o["output_type"] == "error"]
+        assert found
+        assert any(name in found[0] for name in error.split("|"))
+        assert submission.cell("print(1)")[0]["text"] == "1\n"
+
+
+def test_a_submission_has_no_more_than_its_time(numpy_only):
+    began = time.monotonic()
+    with numpy_only.submission(limits=Limits(wall_seconds=1.0)) as submission:
+        with pytest.raises(Gone):
+            submission.cell("import time\ntime.sleep(30)")
+        with pytest.raises(Gone):
+            submission.cell("1")
+    assert time.monotonic() - began < 10
+    assert strangers() == set()
+
+
+def test_all_processes_together_have_no_more_than_their_memory(numpy_only):
+    code = """
+        import os, time
+        for _ in range(10):
+            if os.fork() == 0:
+                kept = bytearray(os.urandom(1) * (60 << 20))
+                time.sleep(30)
+        time.sleep(30)
+    """
+    limits = Limits(extra_memory=100 << 20, cell_seconds=15.0)
+    began = time.monotonic()
+    with numpy_only.submission(limits=limits) as submission, pytest.raises(Gone):
+        submission.cell(textwrap.dedent(code))
+    assert time.monotonic() - began < 12
+    assert strangers() == set()
+
+
+def test_what_a_question_leaves_running_ends_with_it(numpy_only):
+    exercise = chapter("bptt")["bptt.loss"]
+    case = exercise.cases(np.random.default_rng(1))[0]
+    with numpy_only.submission(limits=QUICK) as submission:
+        submission.cell(
+            "import os, time\n"
+            "def loss(*args):\n"
+            "    if os.fork() == 0:\n"
+            "        os.setsid(); time.sleep(60)\n"
+            "    return 1.0\n"
+        )
+        for _ in range(2 * QUICK.processes):
+            with submission.question(exercise) as question:
+                assert question(case.args).value == 1.0
+        assert len(children(numpy_only.process.pid)) <= 2
+
+
+def test_it_ends_with_its_grader():
+    """Even if the grader is killed, and the submission does all it can to stay."""
+    code = f"""
+        import sys, time
+        sys.path[:0] = [{str(HOUSE)!r}]
+        from autograder.sandbox.client import Zygote
+        zygote = Zygote(False)
+        submission = zygote.submission()
+        submission.cell('''
+        import ctypes, os, signal, time
+        ctypes.CDLL(None).prctl(1, 0, 0, 0, 0)
+        for n in range(1, 32):
+            try: signal.signal(n, signal.SIG_IGN)
+            except (OSError, ValueError): pass
+        if os.fork() == 0:
+            os.setsid(); time.sleep(600)
+        ''')
+        print("ready", flush=True)
+        time.sleep(600)
+    """
+    code = textwrap.dedent(code).replace("'''\n        ", "'''\n")
+    grader = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert grader.stdout.readline() == "ready\n"
+    below = children(grader.pid)
+    assert len(below) >= 3
+    grader.kill()
+    grader.wait()
+    deadline = time.monotonic() + 10
+    while any(map(_lives, below)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert [pid for pid in below if _lives(pid)] == []
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+# Files beside the notebook.
+
+
+def test_files_lie_beside_the_notebook(numpy_only):
+    files = {"data.csv": b"1,2", "deep/er/x.bin": bytes(range(256))}
+    with numpy_only.submission(files) as submission:
+        shown = submission.cell(
+            "print(open('data.csv').read(), len(open('deep/er/x.bin', 'rb').read()))"
+        )
+        assert shown[0]["text"] == "1,2 256\n"
+
+
+@pytest.mark.parametrize(
+    "name", ["../x", "/etc/x", "a/../../x", "..", "", ".", "a\0b", "/tmp/home/../../x"]
+)
+def test_a_name_that_leads_outside_is_refused(numpy_only, name):
+    with pytest.raises(ValueError, match="not the name of a file"):
+        numpy_only.submission({name: b"x"})
+
+
+# Where there is no isolation.
+
+
+@pytest.mark.parametrize("step", ["unshare", "pivot_root", "mount"])
+def test_where_a_step_fails_it_is_said_and_nothing_is_run(monkeypatch, step):
+    """The warm process is a fork of this one here, so that the failure reaches it."""
+
+    class Lacking:
+        def __getattr__(self, name: str):
+            if name == step or (step == "pivot_root" and name == "syscall"):
+                return lambda *args: -1
+            return getattr(real, name)
+
+    real = jail.libc
+    monkeypatch.setattr(jail, "libc", Lacking())
+    child = os.fork()
+    if child == 0:
+        try:
+            jail.unshare()
+            inner = os.fork()
+            if inner == 0:
+                try:
+                    jail.enter("/mnt", [], [], Limits())
+                except jail.JailError:
+                    os._exit(7)
+                os._exit(0)
+            os._exit(os.waitstatus_to_exitcode(os.waitpid(inner, 0)[1]))
+        except jail.JailError:
+            os._exit(7)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+
+
+def test_a_jail_that_fails_stops_the_grading(numpy_only, monkeypatch):
+    monkeypatch.setattr(numpy_only, "root", Path("/nowhere"))
+    with pytest.raises(NotIsolatedError, match="does not give the isolation"):
+        numpy_only.submission()
+    assert strangers() == set()
+
+
+def test_without_isolation_it_says_so():
+    with Zygote(torch=False, isolate=False) as zygote, zygote.submission(limits=QUICK) as open_one:
+        assert open_one.got == []
+        assert open_one.cell("import os; print(os.getpid() != 1)")[0]["text"] == "True\n"
+        exercise = chapter("bptt")["bptt.loss"]
+        open_one.cell("def loss(*a): return 1.0")
+        with open_one.question(exercise) as question:
+            case = exercise.cases(np.random.default_rng(1))[0]
+            assert question(case.args).value == 1.0
+
+
+def test_a_warm_process_that_died_is_replaced():
+    first = execute._zygote(False, True)
+    os.kill(first.process.pid, signal.SIGKILL)
+    first.process.wait()
+    second = execute._zygote(False, True)
+    assert second is not first
+    with second.submission() as submission:
+        assert submission.cell("print(1)")[0]["text"] == "1\n"
