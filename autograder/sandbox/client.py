@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
 import os
 import shutil
 import socket
@@ -102,6 +103,12 @@ class Zygote:
                 raise ValueError(f"{name!r} is not the name of a file beside the notebook")
         return Submission(self, files or {}, limits or Limits())
 
+    @functools.cached_property
+    def view(self) -> dict[str, list[str]]:
+        """The folders that a submission sees, and what of them is covered up."""
+        folders = self.folders()
+        return {"folders": folders, "hidden": self.hidden(folders)}
+
     def folders(self) -> list[str]:
         """What a submission may read: Python, its libraries, and the allowed part of course/."""
         # Not all of /usr: nbgrader's exchange may lie there, with other students' work.
@@ -162,13 +169,11 @@ class Submission:
         self.dead: str | None = None
         self._channel, theirs = socket.socketpair()
         self._status, status = socket.socketpair()
-        folders = zygote.folders()
         order = {
             "limits": limits.as_dict(),
             "isolate": zygote.isolate,
             "root": str(zygote.root),
-            "folders": folders,
-            "hidden": zygote.hidden(folders),
+            **zygote.view,
             "files": {name: base64.b64encode(data).decode() for name, data in files.items()},
         }
         socket.send_fds(zygote._control, [b"s"], [theirs.fileno(), status.fileno()])
