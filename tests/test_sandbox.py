@@ -608,3 +608,13 @@ def test_a_warm_process_that_died_is_replaced():
     assert second is not first
     with second.submission() as submission:
         assert submission.cell("print(1)")[0]["text"] == "1\n"
+
+
+def test_a_foreign_value_goes_by_the_name_of_the_students_type():
+    import torch
+
+    tree, blobs = frames.pack(torch.zeros(2))
+    value = frames.unpack(tree, blobs)
+    assert isinstance(value, frames.Foreign)
+    assert (type(value).__module__, type(value).__name__) == ("torch", "Tensor")
+    assert type(frames.Foreign.named("")).__name__ == "object"

@@ -32,10 +32,16 @@ class FrameError(Exception):
 
 
 class Foreign:
-    """Stands for something that a student returned and that is neither array nor number."""
+    """Stands for something that a student returned and that is neither array nor number.
 
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
+    Its type has the name of the student's, so that a report says "a Tensor", not "a Foreign".
+    """
+
+    @classmethod
+    def named(cls, kind: str) -> Foreign:
+        """Make one, of a type with this dotted name."""
+        module, _, name = kind.rpartition(".")
+        return type(name or "object", (cls,), {"__module__": module})()
 
 
 def pack(value: Any) -> tuple[Any, list[bytes]]:
@@ -111,7 +117,7 @@ def unpack(tree: Any, blobs: list[bytes]) -> Any:
         if "list" in node:
             return [go(each, depth + 1) for each in node["list"]]
         if "foreign" in node:
-            return Foreign(text(node["foreign"], 200))
+            return Foreign.named(text(node["foreign"], 200))
         raise FrameError("a value of no known form")
 
     try:
