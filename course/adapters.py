@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from course.calls import Finding
+from course.calls import Finding, is_empty
 
 
 def call_in_order(answer: Callable[..., Any], args: Mapping[str, Any]) -> Any:
@@ -19,31 +19,40 @@ def call_in_order(answer: Callable[..., Any], args: Mapping[str, Any]) -> Any:
 
 
 def _apply(function: Any, args: Mapping[str, np.ndarray], device: str) -> tuple[Any, ...]:
-    """h and the gradients that a hand-written backward returns, for the loss sum(g * h)."""
+    """h and the gradients that a hand-written backward returns when dh comes from outside."""
     import torch
 
-    g, *given = (
-        torch.tensor(args[name], device=device) for name in ("g", "x", "h0", "U", "W", "b")
+    dh, *given = (
+        torch.tensor(args[name], device=device) for name in ("dh", "x", "h0", "U", "W", "b")
     )
-    before = [value.clone() for value in given]
+    outside, *before = (value.clone() for value in (dh, *given))
     leaves = [value.requires_grad_() for value in given]
     h = function.apply(*leaves)
+    if h is None and is_empty(function.forward):
+        raise NotImplementedError
     if not isinstance(h, torch.Tensor):
         raise Finding("shapes", f"forward returned a {type(h).__name__}, want one tensor, h")
-    if h.shape != g.shape:
-        raise Finding("shapes", f"h has shape {tuple(h.shape)}, want (T, B, H) = {tuple(g.shape)}")
-    if h.dtype != g.dtype:
+    if h.shape != dh.shape:
+        raise Finding("shapes", f"h has shape {tuple(h.shape)}, want (T, B, H) = {tuple(dh.shape)}")
+    if h.dtype != dh.dtype:
         raise Finding(
             "shapes",
-            f"h has dtype {h.dtype} for arguments of {g.dtype}",
+            f"h has dtype {h.dtype} for arguments of {dh.dtype}",
             ("make new tensors from the ones you are given: torch.empty_like, x.new_zeros",),
         )
     if not h.requires_grad:
         raise Finding("runs", "h does not require a gradient", ("call it by RNNFunction.apply",))
-    grads = torch.autograd.grad((h * g).sum(), leaves, allow_unused=True)
-    for name, value, old in zip(("x", "h0", "U", "W", "b"), leaves, before, strict=True):
+    # backward gets this very tensor, so that a write into it shows.
+    grads = torch.autograd.grad(h, leaves, dh, allow_unused=True)
+    everything = zip(
+        ("dh", "x", "h0", "U", "W", "b"), (dh, *leaves), (outside, *before), strict=True
+    )
+    for name, value, old in everything:
         if device != "meta" and not torch.equal(value.detach(), old):
-            raise Finding("arguments", f"forward or backward writes into {name}")
+            who = "backward writes into dh" if name == "dh" else f"your class writes into {name}"
+            raise Finding(
+                "arguments", who, ("make a new tensor: torch.empty_like, torch.zeros_like",)
+            )
     for name, value in zip(("dx", "dh0", "dU", "dW", "db"), grads, strict=True):
         if value is None:
             raise Finding(
@@ -74,7 +83,7 @@ def apply_function(function: Any, args: Mapping[str, Any]) -> Any:
     if special == "another device":
         try:  # the meta device has shapes and no numbers: what is made elsewhere clashes
             _apply(function, args, "meta")
-        except (RuntimeError, NotImplementedError) as error:
+        except (RuntimeError, NotImplementedError, TypeError) as error:
             raise Finding(
                 "properties",
                 f"on another device it raised {type(error).__name__}:"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dis
 import io
 import linecache
 import signal
@@ -11,6 +12,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -94,16 +96,17 @@ def _limit(seconds: float) -> Iterator[None]:
 
 def read_only(args: Mapping[str, Any]) -> dict[str, Any]:
     """Copy a case's arguments; the copies refuse to be written to."""
+    return {name: _copy(value, writeable=False) for name, value in args.items()}
 
-    def lock(value: Any) -> Any:
-        if isinstance(value, np.ndarray):
-            value = value.copy()
-            value.flags.writeable = False
-        elif isinstance(value, list):
-            value = [lock(item) for item in value]
-        return value
 
-    return {name: lock(value) for name, value in args.items()}
+def _copy(value: Any, writeable: bool) -> Any:
+    """Copy an array, or a list of arrays; anything else is handed on."""
+    if isinstance(value, np.ndarray):
+        value = value.copy()
+        value.flags.writeable = writeable
+    elif isinstance(value, list):
+        value = [_copy(item, writeable) for item in value]
+    return value
 
 
 def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
@@ -143,6 +146,8 @@ def call(
         try:
             with _limit(seconds):
                 result.value = run(answer, args)
+                if result.value is None and is_empty(answer):
+                    raise NotImplementedError
         except NotImplementedError:
             result.finding = Finding("attempted", "not attempted yet")
         except Finding as finding:
@@ -156,41 +161,103 @@ def call(
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # a student's code may also raise SystemExit
-            result.finding = _raised(error, given)
+            names = _written(run, answer, given, seconds) if _refused(error) else []
+            result.finding = _wrote(names, given, error) if names else _raised(error, given)
     if result.finding is None:
         names = changed(given, args)
         if names:
-            result.finding = _wrote(names, None)
+            result.finding = _wrote(names, given, None)
     seen = dict.fromkeys(f"{w.category.__name__}: {w.message}" for w in caught)
     result.warnings = tuple(seen)[:5]
     result.printed = prints.text()
     return result
 
 
-def _wrote(names: list[str], line: str | None) -> Finding:
-    which = ", ".join(names) if names else "an argument"
-    lines = ["make a new array instead: total = a + b, not a += b"]
-    if line:
-        lines.insert(0, line)
-    return Finding("arguments", f"your function writes into {which}", tuple(lines))
+def is_empty(function: Any) -> bool:
+    """Whether a function's body is a docstring, ``...`` or ``pass``: all of them return None."""
+    return type(function) is FunctionType and all(
+        step.opname in ("RESUME", "NOP", "RETURN_VALUE")
+        or (step.opname in ("LOAD_CONST", "RETURN_CONST") and step.argval is None)
+        for step in dis.get_instructions(function)
+    )
 
 
-def _raised(error: BaseException, given: Mapping[str, Any]) -> Finding:
-    """Report an exception with the last line of the student's own that it passed through."""
-    where = None
+def _refused(error: BaseException) -> bool:
+    """Whether an exception is NumPy's refusal to write into a read-only array."""
+    return isinstance(error, ValueError) and "read-only" in str(error)
+
+
+def _written(
+    run: Callable[[Any, Mapping[str, Any]], Any],
+    answer: Any,
+    given: Mapping[str, Any],
+    seconds: float,
+) -> list[str]:
+    """Name the arguments that a function writes into: locked alone, each of them stops it.
+
+    Empty if it stops with none locked: then the array that refuses is one of its own.
+    """
+
+    def stops(locked: str | None) -> bool:
+        args = {name: _copy(value, writeable=name != locked) for name, value in given.items()}
+        again = _Capped()  # what it prints was heard the first time
+        try:
+            with contextlib.redirect_stdout(again), contextlib.redirect_stderr(again):
+                run(answer, args)
+        except (KeyboardInterrupt, OutOfTime):
+            raise
+        except BaseException as error:
+            return _refused(error)
+        return False
+
+    try:
+        with _limit(seconds):
+            return [] if stops(None) else [name for name in given if stops(name)]
+    except OutOfTime:
+        return []
+
+
+def _wrote(names: list[str], given: Mapping[str, Any], error: BaseException | None) -> Finding:
+    """Report arguments that were written to; ``error`` is the refusal, if there was one."""
+    where = _line_of(error) if error else None
+    lists = [name for name in names if isinstance(given[name], list)]
+    if lists and error is None:  # its arrays are locked, so it is the list that was changed
+        what, advice = f"puts other things into the list {lists[0]}", "return a new list instead"
+    elif lists:
+        what = f"writes into the arrays of {lists[0]}"
+        advice = "make new arrays instead: a * b, not a *= b"
+    else:
+        what = f"writes into {', '.join(names)}"
+        advice = "make a new array instead: total = a + b, not a += b"
+    return Finding("arguments", f"your function {what}", (where, advice) if where else (advice,))
+
+
+def _line_of(error: BaseException) -> str | None:
+    """The last line of the student's own that an exception passed through."""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         outside = "site-packages" in frame.filename or "/course/" in frame.filename
         if not outside and not frame.filename.startswith("<frozen"):
             code = frame.line or linecache.getline(frame.filename, frame.lineno or 0).strip()
-            where = f"in {frame.name}, line {frame.lineno}: {code}"
-            break
-    text = str(error).strip()
-    if isinstance(error, ValueError) and "read-only" in text:
-        return _wrote([], where)
-    sizes = ", ".join(
-        f"{name} {value.shape}" for name, value in given.items() if isinstance(value, np.ndarray)
-    )
+            return f"in {frame.name}, line {frame.lineno}: {code}"
+    return None
+
+
+def _raised(error: BaseException, given: Mapping[str, Any]) -> Finding:
+    """Report an exception: where it was raised, and what the function was called with."""
+    where, text = _line_of(error), str(error).strip()
     lines = [where] if where else []
-    lines.append(f"it was called with {sizes or 'plain numbers'}")
+    if _refused(error):
+        lines.append("that array is your own, such as np.broadcast_to gives: copy it first")
+    told = [f"{name} {_said(value)}" for name, value in given.items() if name != "also"]
+    lines.append(f"it was called with {', '.join(told)}")
     first = text.splitlines()[0][:200] if text else ""
     return Finding("runs", f"it raised {type(error).__name__}: {first}", tuple(lines))
+
+
+def _said(value: Any) -> str:
+    """An argument in a few letters: an array by its shape, a list of them by its shapes."""
+    if isinstance(value, np.ndarray):
+        return str(value.shape)
+    if isinstance(value, list):
+        return f"[{', '.join(map(_said, value))}]"
+    return f"= {value:.4g}" if isinstance(value, float) else f"= {value!r}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 
 from course import fixtures, report, standing
 from course.calls import Call, Finding, call
-from course.exercise import PUBLIC_SEED, Arrays, Case, Exercise, find
+from course.exercise import PUBLIC_SEED, Arrays, Case, Exercise, chapter, find
 from course.ladder import NOT_ATTEMPTED, RIGHT, WRONG, Ladder, Report
 from course.show import show
 
@@ -35,16 +36,22 @@ def check(name: str, answer: Any = _LOOK_IT_UP, *, plot: bool = False) -> None:
     Raises CourseError on an unknown name, CheckFailed on an answer that is not right.
     """
     exercise, part = find(name)
+    unfit = None
     if answer is _LOOK_IT_UP:
-        answer = sys._getframe(1).f_globals.get(exercise.symbol, _LOOK_IT_UP)
-    ladder = ladder_for(exercise, answer)
+        notebook = sys._getframe(1).f_globals
+        answer = notebook.get(exercise.symbol)
+        if exercise.symbol not in notebook:
+            unfit = _missing(exercise, notebook)
+        elif not _fits(exercise, answer):
+            unfit = _overwritten(exercise, answer)
+    ladder = ladder_for(exercise, answer, unfit)
     found = [ladder.climb(each) for each in ([part] if part else exercise.parts or [None])]
     for each in found:
         standing.record(each)
     shown = found if part or not exercise.parts else _joined(found)
     for each in shown:
         show(text=report.as_text(each), html=report.as_html(each), data=report.as_data(each))
-        if plot and each.difference is not None:
+        if plot and each.difference is not None and each.difference.truth.ndim:
             from course.pictures import comparison
 
             comparison(each.difference, each.name)
@@ -54,12 +61,16 @@ def check(name: str, answer: Any = _LOOK_IT_UP, *, plot: bool = False) -> None:
         raise CheckFailed(f"{name}: {outcome}")
 
 
-def ladder_for(exercise: Exercise, answer: Any) -> Ladder:
-    """The student's own ladder: calls in this process, truth from fixtures and oracle."""
+def ladder_for(exercise: Exercise, answer: Any, unfit: Finding | None = None) -> Ladder:
+    """The student's own ladder: calls in this process, truth from fixtures and oracle.
+
+    unfit: what is to be said of the answer if it can't even be called.
+    """
     on_file = fixtures.of_chapter(exercise.chapter)[exercise.name]
     public = exercise.cases(np.random.default_rng(PUBLIC_SEED))
     drawn = exercise.cases(np.random.default_rng())
-    unfit = _unfit(exercise, answer)
+    if unfit is None and not _fits(exercise, answer):
+        unfit = _misfit(exercise, answer)
 
     def run(case: Case) -> Call:
         return Call(finding=unfit) if unfit else call(exercise.run, answer, case.args)
@@ -88,28 +99,46 @@ def remembered(
     return truth
 
 
-def _unfit(exercise: Exercise, answer: Any) -> Finding | None:
-    """What is to be said of an answer that can't even be called."""
-    want = exercise.kind
-    if answer is _LOOK_IT_UP:
-        return Finding(
-            "runs",
-            f"there is no {want} named {exercise.symbol}",
-            (f"run the cell of exercise {exercise.number} first; its name must stay",),
-        )
-    if isinstance(answer, type) == (want == "class") and callable(answer):
-        return None
-    what = (
-        f"the class {answer.__name__}"
-        if isinstance(answer, type)
-        else f"of type {type(answer).__name__}"
-    )
-    advice = "give it without calling it: " if not callable(answer) else "give it as it is: "
+def _fits(exercise: Exercise, answer: Any) -> bool:
+    """Whether an answer is what can be called: a function, or a class where one is wanted."""
+    return callable(answer) and isinstance(answer, type) == (exercise.kind == "class")
+
+
+def _missing(exercise: Exercise, notebook: Mapping[str, Any]) -> Finding:
+    """There is no answer of that name in the notebook; perhaps one of nearly that name."""
+    advice = f"run the cell of exercise {exercise.number} first; its name must stay"
+    defined = [name for name, value in notebook.items() if _fits(exercise, value)]
+    taken = {each.symbol for each in chapter(exercise.chapter).exercises}
+    near = difflib.get_close_matches(exercise.symbol, [n for n in defined if n not in taken], n=1)
+    if near:
+        advice = f"there is one named {near[0]}: is that it? The name must be {exercise.symbol}"
+    return Finding("runs", f"there is no {exercise.kind} named {exercise.symbol}", (advice,))
+
+
+def _overwritten(exercise: Exercise, answer: Any) -> Finding:
+    """The name now stands for something else: a number, an array, ..."""
     return Finding(
         "runs",
-        f"the answer is {what}, want a {want}",
-        (f'{advice}check("{exercise.name}", {exercise.symbol})',),
+        f"{exercise.symbol} is now {_what(answer)}, want a {exercise.kind}",
+        (f"a cell has used the name again: run the cell of exercise {exercise.number} once more",),
     )
+
+
+def _misfit(exercise: Exercise, answer: Any) -> Finding:
+    """What was handed to ``check`` is no function, or no class."""
+    if not callable(answer):
+        advice = f'give it without calling it: check("{exercise.name}", {exercise.symbol})'
+    elif exercise.kind == "class":
+        advice = f"keep the line that begins with: class {exercise.symbol}"
+    else:
+        advice = f"keep the line that begins with: def {exercise.symbol}"
+    return Finding("runs", f"the answer is {_what(answer)}, want a {exercise.kind}", (advice,))
+
+
+def _what(answer: Any) -> str:
+    if isinstance(answer, type):
+        return f"the class {answer.__name__}"
+    return f"of type {type(answer).__name__}"
 
 
 def _joined(found: list[Report]) -> list[Report]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,12 @@ from course.calls import Finding
 from course.exercise import Output, Tolerance
 
 SINGLE = Tolerance(1e-4, "float32 keeps about 7 digits, and a sum of many terms loses some")
+
+SMALL = 1e-3
+"""Below this relative error it is rounding or precision that matters, not a term."""
+
+ROUNDED = 1e-6
+"""Below this relative error float32 may be the reason: it keeps about 7 digits."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +33,29 @@ class Difference:
 
     @property
     def headline(self) -> str:
-        """For example: dW: relative error 8e-01 (limit 1e-09: float64, ...)."""
-        size = "not finite" if not np.isfinite(self.error) else f"relative error {self.error:.0e}"
-        return (
-            f"{self.output.name}: {size} (limit {self.tolerance.limit:.0e}:"
-            f" {self.tolerance.reason})"
-        )
+        """For example: dh[0, 0, 2]: yours 1.312, want 0.8649 (relative error 9e-01).
+
+        The entry is the one with the largest error, or the first that is NaN or infinite.
+        """
+        with np.errstate(invalid="ignore", over="ignore"):
+            gap = np.abs(self.answer.astype(np.float64) - self.truth)
+        index = np.unravel_index(np.argmax(np.where(np.isfinite(gap), gap, np.inf)), gap.shape)
+        small = self.error < SMALL
+        # As many digits as it takes to see where the two part.
+        digits = max(4, 2 - int(np.log10(self.error))) if small else 4
+        yours, want = (f"{float(array[index]):.{digits}g}" for array in (self.answer, self.truth))
+        notes = []
+        if np.isfinite(self.error) and self.truth.any():
+            notes.append(f"relative error {self.error:.0e}")
+        if small:
+            notes.append(f"limit {self.tolerance.limit:.0e}: {self.tolerance.reason}")
+        noted = f" ({', '.join(notes)})" if notes else ""
+        return f"{entry(self.output.name, index)}: yours {yours}, want {want}{noted}"
+
+
+def entry(name: str, index: Sequence[Any]) -> str:
+    """An entry of an array in code: "dh[0, 0, 2]"; a single number is its name alone."""
+    return f"{name}[{', '.join(map(str, index))}]" if len(index) else name
 
 
 def as_array(value: Any, output: Output) -> np.ndarray:
@@ -41,6 +64,10 @@ def as_array(value: Any, output: Output) -> np.ndarray:
     kind = type(value).__name__
     if value is None:
         raise Finding("shapes", f"{name} is None", ("is there a `return` line, with this in it?",))
+    if isinstance(value, Iterator):
+        raise Finding(
+            "shapes", f"{name} is a {kind}", (f"make it an array: np.array(list({name}))",)
+        )
     if type(value).__module__.split(".")[0] == "torch":
         raise Finding(
             "shapes",
@@ -51,14 +78,16 @@ def as_array(value: Any, output: Output) -> np.ndarray:
         array = np.asarray(value)
     except Exception as error:  # a student's object may raise anything from __array__
         raise Finding(
-            "shapes", f"{name}: a {kind} can't be made an array", (f"{type(error).__name__}",)
+            "shapes",
+            f"{name}: {with_article(kind)} can't be made an array",
+            (_PIECES,) if isinstance(value, list | tuple) else (type(error).__name__,),
         ) from None
     if array.dtype.kind not in "fiu":
-        what = f"a {kind}" if array.dtype == object else f"of dtype {array.dtype}"
+        what = with_article(kind) if array.dtype == object else f"of dtype {array.dtype}"
         raise Finding(
             "shapes",
             f"{name} is {what}, want real numbers of {describe(output, None)}",
-            ("if it is a list, are all its rows equally long?",) if kind == "list" else (),
+            (_PIECES,) if isinstance(value, list | tuple) else (),
         )
     if array.dtype.kind in "iu" and array.ndim:
         raise Finding(
@@ -69,6 +98,14 @@ def as_array(value: Any, output: Output) -> np.ndarray:
     if array.dtype == np.float16:
         raise Finding("shapes", f"{name} has dtype float16, want float64 or float32")
     return array
+
+
+_PIECES = "are all rows equally long? np.concatenate joins pieces of unequal length"
+
+
+def with_article(noun: str) -> str:
+    """A noun with its article."""
+    return f"a{'n' if noun[:1].lower() in 'aeiou' else ''} {noun}"
 
 
 def describe(output: Output, shape: tuple[int, ...] | None) -> str:
@@ -96,15 +133,21 @@ def check_shape(answer: np.ndarray, truth: np.ndarray, output: Output) -> None:
         and have[output.axes.index("T")] == want[output.axes.index("T")] + 1
     ):
         advice.append("one step too many: the initial state is not among the outputs")
+    elif len(have) > len(want) and np.prod(have) == np.prod(want):
+        advice.append("the right number of entries in too many axes: np.concatenate joins pieces")
     elif len(have) > len(want):
-        advice.append(f"{len(have) - len(want)} axis too many: is a sum missing?")
+        advice.append(f"{_axes(len(have) - len(want))} too many: is a sum missing?")
     elif len(have) < len(want):
         advice.append(
-            f"{len(want) - len(have)} axis too few: was one summed over, or indexed away?"
+            f"{_axes(len(want) - len(have))} too few: was one summed over, or indexed away?"
         )
     raise Finding(
         "shapes", f"{output.name} has shape {have}, want {describe(output, want)}", tuple(advice)
     )
+
+
+def _axes(count: int) -> str:
+    return "1 axis" if count == 1 else f"{count} axes"
 
 
 def compare(
@@ -120,39 +163,57 @@ def compare(
     if not wrong.any():
         return None
     error = float(gap.max()) if np.isfinite(gap).all() else float("inf")
-    lines = (*places(wrong, output), *likeness(answer64, truth, output, tolerance.limit))
-    return Difference(output, answer, truth, error, tolerance, lines)
+    lines = [*places(wrong, output), *likeness(answer64, truth, output, tolerance.limit)]
+    if error < ROUNDED and tolerance.limit < SINGLE.limit:
+        lines.append(
+            "an error this small comes from an array in float32, or from a small number that guards"
+            " a division or a logarithm"
+        )
+    return Difference(output, answer, truth, error, tolerance, tuple(lines))
 
 
 def alike(a: np.ndarray, b: np.ndarray) -> bool:
-    """Whether two arrays of one shape are the same but for rounding, NaN and infinity included."""
+    """Whether two arrays of one shape are the same but for rounding.
+
+    NaN and the infinities count as one: which of them comes out depends on how a sum is written.
+    """
     limit = SINGLE.limit if np.float32 in (a.dtype, b.dtype) else 1e-9
-    scale = np.abs(b[np.isfinite(b)]).max(initial=0.0)
-    return np.allclose(a, b, rtol=0.0, atol=limit * (scale or 1.0), equal_nan=True)
+    finite = np.isfinite(b)
+    if not np.array_equal(np.isfinite(a), finite):
+        return False
+    scale = np.abs(b[finite]).max(initial=0.0)
+    return np.allclose(a[finite], b[finite], rtol=0.0, atol=limit * (scale or 1.0))
 
 
 def places(wrong: np.ndarray, output: Output) -> list[str]:
-    """Say along which axes an answer is right and along which it is wrong."""
+    """Say along which axes an answer is right and along which it is wrong.
+
+    Along time always.  Along other axes only if at most half is wrong: else it is mostly chance
+    which of the sequences, units or classes came out right.
+    """
     lines = []
     if wrong.all() or not wrong.ndim:
         return lines
-    for letter, word in (("T", "t"), ("B", "sequence"), ("H", "unit"), ("K", "output")):
-        if letter not in output.axes:
-            continue
-        axis = output.axes.index(letter)
-        others = tuple(i for i in range(wrong.ndim) if i != axis)
-        bad = wrong.any(axis=others)
-        if bad.all():
-            continue
+    for axis, letter in enumerate(output.axes):
+        bad = wrong.any(axis=tuple(i for i in range(wrong.ndim) if i != axis))
         good_at, bad_at = np.flatnonzero(~bad), np.flatnonzero(bad)
-        index = ":, " * axis + slice_of(bad_at)
-        lines.append(
-            f"right at {word} = {runs_of(good_at + 1)}, wrong at {word} = {runs_of(bad_at + 1)}"
-            f" (in code: {output.name}[{index}])"
-        )
+        if letter not in AXES or bad.all():
+            continue
+        code = entry(output.name, [*":" * axis, slice_of(bad_at)])
+        if letter == "T":
+            lines.append(
+                f"right at t = {runs_of(good_at + 1)}, wrong at t = {runs_of(bad_at + 1)}"
+                f" (in code: {code})"
+            )
+        elif len(bad_at) <= len(bad) / 2:
+            lines.append(f"wrong only in {code} ({AXES[letter]})")
     if not lines:
         lines.append(f"wrong in {wrong.sum()} of {wrong.size} entries")
     return lines
+
+
+AXES = {"T": "time t", "B": "sequence", "D": "input", "H": "unit", "K": "class"}
+"""What runs along an axis, by its letter."""
 
 
 def runs_of(numbers: Sequence[int] | np.ndarray) -> str:
@@ -186,10 +247,10 @@ def slice_of(index: np.ndarray) -> str:
 def likeness(answer: np.ndarray, truth: np.ndarray, output: Output, limit: float) -> list[str]:
     """Name a simple relation between answer and truth, if there is one."""
     unfinite = ~np.isfinite(answer)
+    if not answer.ndim:  # two numbers stand beside each other in the headline: they say it all
+        return ["yours has the opposite sign"] if alike(answer, -truth) and answer else []
     if unfinite.any():
-        first = tuple(int(i) for i in np.argwhere(unfinite)[0])
-        where = f"{output.name}{list(first)}" if first else output.name
-        return [f"{unfinite.sum()} of {answer.size} entries are NaN or infinite, first {where}"]
+        return [f"{unfinite.sum()} of {answer.size} entries are NaN or infinite"]
     if not answer.any():
         return ["yours is zero everywhere"]
     size = np.abs(truth).max(initial=0.0)

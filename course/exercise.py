@@ -78,11 +78,13 @@ class Case:
 
 def as_outputs(raw: Any, names: Sequence[str]) -> tuple[Any, ...]:
     """Split what an answer returned into its outputs; raises Finding if their number is wrong."""
-    if len(names) == 1:
-        return raw if isinstance(raw, tuple) and len(raw) == 1 else (raw,)
-    want = f"want {len(names)} things: {', '.join(names)}"
+    want = (
+        f"want {names[0]}" if len(names) == 1 else f"want {len(names)} things: {', '.join(names)}"
+    )
     if raw is None:
         raise Finding("shapes", "the function returned None", (want, "is there a `return` line?"))
+    if len(names) == 1:
+        return raw if isinstance(raw, tuple) and len(raw) == 1 else (raw,)
     if isinstance(raw, Mapping):
         missing = [name for name in names if name not in raw]
         if missing:
@@ -103,7 +105,7 @@ class Exercise:
     name: "chapter.function"; points: for the whole, or for each output (partial credit);
     cases(rng): probes first, then values, then properties; oracle(**args): the truth by a second
     method, in the order of outputs; run(answer, args): how the answer is called; read: where the
-    book derives it; fixed_cases: cases whose truth is the same for any seed need no oracle.
+    book derives it.
     """
 
     name: str
@@ -193,18 +195,38 @@ def find(name: str) -> tuple[Exercise, str | None]:
             f"the first argument is the exercise's name in quotes, not a {type(name).__name__}:"
             ' for example check("bptt.forward").'
         )
-    head, _, _ = name.partition(".")
+    head, _, rest = name.partition(".")
+    if head not in CHAPTERS:
+        for found in map(chapter, CHAPTERS):
+            for exercise in found.exercises:
+                if exercise.symbol == head:
+                    raise CourseError(f'exercises go by chapter and name: "{found.name}.{name}".')
     found = chapter(head)
+    if not rest:
+        raise CourseError(
+            f'"{head}" is a chapter: add an exercise, as in "{found.exercises[0].name}",'
+            f' or call progress("{head}").'
+        )
+    for question in found.questions:
+        if question.name == name:
+            raise CourseError(
+                f"{question.number} is a written question: your instructor reads your answer."
+            )
     known: dict[str, tuple[Exercise, str | None]] = {}
     for exercise in found.exercises:
         known[exercise.name] = (exercise, None)
         known.update({f"{exercise.name}.{part}": (exercise, part) for part in exercise.parts})
-    if name not in known:
-        raise CourseError(
-            f'there is no exercise "{name}".{did_you_mean(name, known)}'
-            f" Exercises: {', '.join(exercise.name for exercise in found.exercises)}."
-        )
-    return known[name]
+    if name in known:
+        return known[name]
+    whole, _, part = name.rpartition(".")
+    if whole in known:
+        parts = known[whole][0].parts
+        there = f"Its parts: {', '.join(parts)}." if parts else "It has no parts."
+        raise CourseError(f'"{whole}" has no part "{part}". {there}')
+    raise CourseError(
+        f'there is no exercise "{name}".{did_you_mean(name, known)}'
+        f" Exercises: {', '.join(exercise.name for exercise in found.exercises)}."
+    )
 
 
 def did_you_mean(name: str, known: Sequence[str] | Mapping[str, Any]) -> str:

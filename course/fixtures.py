@@ -26,8 +26,8 @@ FOLDER = Path(__file__).parent / "fixtures"
 class KnownSlip:
     """A misconception that has a name, and what it gives on each public case.
 
-    read: the equation to read again; hint: the level of the hint that helps; stops: the headline
-    with which a check stops it before any number is compared, if it does.
+    read: the equation to read again; hint: the level of the hint that helps; stops: the rung and
+    headline with which a check stops it before any number is compared, if it does.
     """
 
     name: str

@@ -10,11 +10,11 @@ from course.exercise import CourseError, find
 from course.show import show
 
 FOLDER = Path(__file__).parent / "hints"
-LEVELS = {1: "which equation", 2: "which term", 3: "a case with two steps, worked"}
+LEVELS = {1: "which equation", 2: "which term", 3: "a small case, worked"}
 
 
 def hint(name: str, level: int = 1) -> None:
-    """Show a hint for an exercise: 1 which equation, 2 which term, 3 a worked case with T = 2.
+    """Show a hint for an exercise: 1 which equation, 2 which term, 3 a small case, worked.
 
     Raises CourseError on an unknown exercise or level.
     """

@@ -110,33 +110,45 @@ class Ladder:
         if made.finding is not None:
             raise made.finding
         values = self.exercise.unpack(made.value, names)
+        truths = self.truth(case)
         arrays: list[np.ndarray | None] = []
-        for value, truth, output in zip(
-            values, self.truth(case), self.exercise.outputs, strict=True
-        ):
+        for value, truth, output in zip(values, truths, self.exercise.outputs, strict=True):
             if part is not None and output.name != part:
                 arrays.append(None)
                 continue
             if part is not None and value is None:
                 raise Finding("attempted", f"{part} is None: not attempted yet")
             array = as_array(value, output)
-            check_shape(array, truth, output)
+            try:
+                check_shape(array, truth, output)
+            except Finding as finding:
+                others = zip(truths, self.exercise.outputs, strict=True)
+                like = [o.name for t, o in others if o is not output and t.shape == array.shape]
+                if like:
+                    finding.lines = (f"that is the shape of {like[0]}: are the two swapped?",)
+                raise
             arrays.append(array)
         return arrays
 
     def _step(self, case: Case, part: str | None) -> None:
         arrays = self._outputs(self._made(case), case, part)
+        tolerance = self.exercise.tolerance
+        # What is computed from an output in float32 is no more exact than that output.
+        if case.single or any(array is not None and array.dtype == np.float32 for array in arrays):
+            tolerance = max(tolerance, SINGLE, key=lambda each: each.limit)
+        right, wrong = [], []
         for array, truth, output in zip(
             arrays, self.truth(case), self.exercise.outputs, strict=True
         ):
             if array is None:
                 continue
-            tolerance = self.exercise.tolerance
-            if case.single or array.dtype == np.float32:
-                tolerance = max(tolerance, SINGLE, key=lambda each: each.limit)
             difference = compare(array, truth, output, tolerance)
             if difference:
-                raise _Differs(case, difference)
+                wrong.append(difference)
+            else:
+                right.append(output.name)
+        if wrong:
+            raise _Differs(case, wrong, right)
 
     def _repeat(self, part: str | None) -> None:
         """The same arguments must give the same answer a second time."""
@@ -152,9 +164,9 @@ class Ladder:
                 )
 
     def _known_by_stop(self, finding: Finding) -> KnownSlip | None:
-        """The slip that a check stops with the same words, if there is one."""
-        same = (slip for slip in self.slips if slip.stops and slip.stops == finding.headline)
-        return next(same, None)
+        """The slip that a check stops on the same rung with the same words, if there is one."""
+        words = stop(finding.rung, finding.headline)
+        return next((slip for slip in self.slips if slip.stops == words), None)
 
     def _known_by_outputs(self, part: str | None) -> KnownSlip | None:
         """The slip whose outputs equal the answer's on every case on file, if there is one."""
@@ -181,12 +193,29 @@ class Ladder:
 
 
 class _Differs(Finding):
-    """A finding that comes from comparing numbers."""
+    """A finding that comes from comparing numbers: the first wrong output, and the others."""
 
-    def __init__(self, case: Case, difference: Difference) -> None:
-        lines = (f"{_SAID[case.rung]} {case.name}: {case.says}", *difference.lines)
-        super().__init__(case.rung, difference.headline, lines)
-        self.difference = difference
+    def __init__(self, case: Case, wrong: list[Difference], right: list[str]) -> None:
+        first = wrong[0]
+        lines = [f'{_SAID[case.rung]} "{case.name}": {case.says}', *first.lines]
+        if len(wrong) > 1:
+            lines.append(f"here {_listed([each.output.name for each in wrong[1:]])} wrong too")
+        if right:
+            lines.append(f"here {_listed(right)} right")
+        super().__init__(case.rung, first.headline, tuple(lines))
+        self.difference = first
+
+
+def _listed(names: list[str]) -> str:
+    """Names with their verb: "h is", "dU and db are"."""
+    if len(names) == 1:
+        return f"{names[0]} is"
+    return f"{', '.join(names[:-1])} and {names[-1]} are"
+
+
+def stop(rung: str, headline: str) -> str:
+    """The words by which a slip is known that is stopped before numbers are compared."""
+    return f"{rung}: {headline}"
 
 
 _SAID = {"probes": "on the probe", "values": "on", "properties": "on the property"}

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from course import figures
-from course.compare import Difference
+from course.compare import AXES, Difference
 from course.show import in_notebook
 
 
@@ -38,7 +38,7 @@ def planes(difference: Difference) -> dict[str, np.ndarray | str]:
         gap = np.nan_to_num(np.abs(answer - truth), nan=np.inf, posinf=np.inf)
         worst = int(gap.max(axis=(0, 2)).argmax())
         answer, truth = answer[:, worst], truth[:, worst]
-        note = f", sequence {worst + 1}"
+        note = f"[:, {worst}]"
         del axes[1]
     if truth.ndim == 1:
         answer, truth = answer[None], truth[None]
@@ -47,13 +47,15 @@ def planes(difference: Difference) -> dict[str, np.ndarray | str]:
         "yours": answer,
         "expected": truth,
         "difference": answer - truth,
-        "rows": _WORDS.get(axes[0], axes[0]),
-        "columns": _WORDS.get(axes[1], axes[1]),
+        "rows": AXES.get(axes[0], axes[0]),
+        "columns": AXES.get(axes[1], axes[1]),
         "note": note,
     }
 
 
-_WORDS = {"T": "time t", "H": "unit", "K": "output", "D": "input"}
+def _first(axis: str) -> int:
+    """The number of an axis's first place: time begins at 1 as in the equations, indices at 0."""
+    return 1 if axis == AXES["T"] else 0
 
 
 def draw(data: dict[str, np.ndarray | str], name: str) -> Figure:
@@ -65,18 +67,20 @@ def draw(data: dict[str, np.ndarray | str], name: str) -> Figure:
         for panel, key in zip(panels, ("yours", "expected", "difference"), strict=True):
             matrix = np.ma.masked_invalid(data[key])
             rows, columns = matrix.shape
+            top_row, left = _first(data["rows"]), _first(data["columns"])
             image = panel.imshow(
                 matrix,
                 cmap=figures.DIVERGING,
                 vmin=-top,
                 vmax=top,
                 aspect="auto",
-                extent=(0.5, columns + 0.5, rows + 0.5, 0.5),
+                extent=(left - 0.5, left + columns - 0.5, top_row + rows - 0.5, top_row - 0.5),
             )
-            panel.set_title(f"{name}: {key}{data['note']}")
+            said = "yours − expected" if key == "difference" else key
+            panel.set_title(f"{name}{data['note']}: {said}")
             panel.set_xlabel(data["columns"])
-            panel.set_xticks(range(1, columns + 1))
-            panel.set_yticks(range(1, rows + 1) if data["rows"] else [])
+            panel.set_xticks(range(left, left + columns))
+            panel.set_yticks(range(top_row, top_row + rows) if data["rows"] else [])
         panels[0].set_ylabel(data["rows"])
         figure.colorbar(image, ax=list(panels), fraction=0.05)
     return figure

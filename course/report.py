@@ -12,6 +12,9 @@ MARK = {RIGHT: "✓", WRONG: "✗", NOT_ATTEMPTED: "○"}
 DATA = "application/vnd.rnn-course.check+json"
 """MIME type under which a notebook's output carries the report as data."""
 
+PRINTED_LINES = 10
+"""Lines of a student's prints that a report repeats."""
+
 # Translucent colours, so that the card sits on a light page and on a dark one.
 _COLOUR = {RIGHT: "0, 158, 115", WRONG: "213, 94, 0", NOT_ATTEMPTED: "128, 128, 128"}
 
@@ -34,8 +37,11 @@ def body(report: Report) -> list[str]:
     lines += [f"your code warned: {text}" for text in report.warnings]
     if report.printed:
         lines.append("your code printed:")
-        lines += [f"  {line}" for line in report.printed.splitlines()[:10]]
-    if report.outcome == WRONG:
+        printed = report.printed.splitlines()
+        lines += [f"  {line}" for line in printed[:PRINTED_LINES]]
+        if len(printed) > PRINTED_LINES:
+            lines.append(f"  ... and {len(printed) - PRINTED_LINES} more lines")
+    if report.outcome == WRONG and not report.headline.startswith("there is no "):
         lines.append(next_step(report))
     if report.outcome == NOT_ATTEMPTED:
         lines.append(f'read {report.exercise.read}; stuck? hint("{report.exercise.name}", 1)')

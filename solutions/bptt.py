@@ -13,16 +13,32 @@
 # %% [markdown]
 # # 3. Back-propagation through time
 #
-# You will write every gradient of a recurrent network by hand, and have each one checked.
-# Equation numbers such as (3.9) are those of chapter 3 of the book.
+# You will write every gradient of a recurrent network by hand, and have each one checked. Equation
+# numbers such as (3.9) are those of chapter 3 of the book, "Back-propagation through time": keep it
+# open beside this notebook. Plan about four hours. You need the folder `course/` installed
+# (`pip install ./course`).
 #
 # How to work:
 #
 # - Replace the lines under `YOUR CODE HERE`, run the cell, then run the locked cell below it.
-# - The check stops at the first thing that is wrong and says what, where, and what to read.
-# - `hint("bptt.grad_h", 1)` names the equation, level 2 the term, level 3 works a case with
-#   two steps.
+# - `hint("bptt.grad_h", 1)` names the equation, level 2 the term, level 3 works a small case.
 # - Your functions get read-only arrays. Make new arrays; never write into an argument.
+#
+# How to read a check: it climbs a ladder, from the bottom, which is the first line of this table,
+# and stops at the first rung that breaks.
+#
+# | rung | what is asked |
+# |---|---|
+# | runs | it can be called, and comes to an end |
+# | shapes | it returns as many arrays as it should, of the right shapes |
+# | arguments | it has not written into what it was given |
+# | probes | inputs for which all terms but one are switched off: a wrong one shows by itself |
+# | values | random input, every term at work |
+# | properties | one step, a longer sequence, the batch in another order, large numbers, float32 |
+#
+# The message shows the entry that is furthest off, yours and the right one; says on which input;
+# and, if your numbers are those of a mistake that many make, names it as a known slip.
+# `check("bptt.grad_h", plot=True)` also draws your array, the right one, and the difference.
 #
 # Axes come in one order everywhere: time, batch, feature. In the equations $t = 1 \dots \tau$;
 # in the code the same step has index `t - 1`, and `T` is $\tau$.
@@ -146,6 +162,9 @@ def grad_o(o, y, mask):
 # \nabla_{h^{(t)}} L = W^\top \operatorname{diag}\!\left(1 - (h^{(t+1)})^2\right)
 # \nabla_{h^{(t+1)}} L + V^\top \nabla_{o^{(t)}} L \tag{3.9}
 # $$
+#
+# Once more columns become rows, and this time the transposes go away: where $g$ is a column, the
+# row of $W^\top g$ is `g @ W`.
 
 
 # %% exercise="bptt.grad_h"
@@ -250,6 +269,69 @@ def clip(grads, max_norm):
 
 
 # %% [markdown]
+# ## Put it together
+#
+# Once exercises 3.1 to 3.5 are right, the next cell trains a network with your gradients; with 3.6
+# it clips them, too. The task: say the symbol that was shown four steps ago. The left picture is
+# the loss per symbol, with the loss of guessing as a dashed line.
+#
+# The right picture is the last row of the ledger, (3.26), before training: how much each step's
+# copy of $W$ adds to the gradient of the last step's loss, over a batch of 1024. Which copies stand
+# out, and why those? The section "The ledger, measured" of the chapter has the answer.
+
+# %%
+if __name__ == "__main__":
+    if ready("bptt.forward", "bptt.loss", "bptt.grad_o", "bptt.grad_h", "bptt.grad_params"):
+        rng = np.random.default_rng(3)
+        H, K, T, B, LAG = 32, 4, 16, 32, 4
+        params = [
+            rng.normal(0, 0.3, (H, K)),  # U
+            np.linalg.qr(rng.normal(size=(H, H)))[0],  # W, orthogonal
+            np.zeros(H),  # b
+            rng.normal(0, 0.3, (K, H)),  # V
+            np.zeros(K),  # c
+        ]
+
+        def ledger_row(params, batch):
+            """Size of what each step's copy of W adds to the gradient of the last step's loss."""
+            x, y, mask = datasets.echo(rng, T, batch, K, LAG)
+            h0 = np.zeros((batch, H))
+            h, o = forward(x, h0, *params)
+            do = grad_o(o, y, mask * (np.arange(T) == T - 1)[:, None])  # the last loss alone
+            dh = grad_h(do, h, params[1], params[3])
+            shares = []
+            for t in range(T):  # the copy of step t + 1 alone
+                alone = dh * (np.arange(T) == t)[:, None, None]
+                shares.append(np.linalg.norm(grad_params(alone, do, x, h, h0)[1]))
+            return shares
+
+        shares = ledger_row(params, 1024)
+
+        h0 = np.zeros((B, H))
+        curve = []
+        for _ in range(400):
+            x, y, mask = datasets.echo(rng, T, B, K, LAG)
+            h, o = forward(x, h0, *params)
+            curve.append(loss(o, y, mask) / mask.sum())
+            do = grad_o(o, y, mask)
+            dh = grad_h(do, h, params[1], params[3])
+            grads = grad_params(dh, do, x, h, h0)
+            if ready("bptt.clip", quiet=True):
+                grads, _ = clip(grads, 100.0)
+            params = [p - 0.5 / mask.sum() * g for p, g in zip(params, grads, strict=True)]
+
+        figures.style()
+        figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3))
+        left.plot(curve)
+        left.axhline(np.log(K), linestyle="--", color=figures.FOREGROUND, label="guessing")
+        left.set(xlabel="update", ylabel="loss per symbol", ylim=(0, None))
+        left.legend()
+        right.bar(np.arange(1, T + 1), shares, color=figures.PALETTE["vermilion"])
+        right.set(xlabel="copy of step t", ylabel="size of its share of the gradient")
+        right.set_xticks(range(1, T + 1, 3))
+        figures.show(figure)
+
+# %% [markdown]
 # ## Exercise 3.7: truncated back-propagation
 #
 # Cut the sequence into chunks of `k` steps. The state goes on from chunk to chunk, but no
@@ -258,7 +340,7 @@ def clip(grads, max_norm):
 # $$
 # \nabla_{h^{(t)}} L \approx V^\top \nabla_{o^{(t)}} L \;+\;
 # \begin{cases}
-# 0 & \text{if } t \text{ is a multiple of } k\\
+# 0 & \text{if } t = \tau, \text{ or } t \text{ is a multiple of } k\\
 # W^\top \operatorname{diag}(1 - (h^{(t+1)})^2)\, \nabla_{h^{(t+1)}} L & \text{otherwise.}
 # \end{cases} \tag{3.24}
 # $$
@@ -300,14 +382,17 @@ def truncated(do, h, W, V, k):
 # $$
 #
 # Here $g^{(t)} = V^\top \nabla_{o^{(t)}} L$ is only the road through the step's own output. What
-# travelled backward in exercise 3.4 is now carried forward; nothing of the past is stored.
+# travelled backward in exercise 3.4 is now carried forward; nothing of the past is stored. It
+# starts from $\mathrm d h^{(0)} / \mathrm d \Theta = 0$, since $h^{(0)}$ is a constant. Each
+# sequence of a batch carries its own derivative, an array `(H, H, H + D + 1)`; only
+# $\nabla_\Theta L$ is summed over the batch.
 
 
 # %% exercise="bptt.rtrl"
 def rtrl(g, x, h0, U, W, b):
     """Gradients of the recurrent parameters, forward in time.  Source: eq (3.19).
 
-    g : (T, B, H), the gradient at each state through its own output only, V' do;
+    g : (T, B, H), the gradient at each state through its own output only, do @ V;
     x : (T, B, D); h0 : (B, H), a constant; U : (H, D); W : (H, H); b : (H,)
 
     Returns dU : (H, D), dW : (H, H), db : (H,), summed over time and batch. Uses memory that
@@ -337,7 +422,14 @@ def rtrl(g, x, h0, U, W, b):
 # `torch.nn.RNN` records a graph and walks it back. Here you write the walk yourself, as a
 # `torch.autograd.Function`: `forward` saves what `backward` will need, `backward` gets the
 # gradient that arrives at every `h` from outside and returns one gradient for each argument of
-# `forward`, in the same order. Use PyTorch operations only and make new tensors from the ones you
+# `forward`, in the same order. Two of them are new:
+#
+# $$
+# \nabla_{h^{(0)}} L = W^\top \nabla_{a^{(1)}} L \quad (3.16) \qquad
+# \nabla_{x^{(t)}} L = U^\top \nabla_{a^{(t)}} L \quad (3.17)
+# $$
+#
+# Use PyTorch operations only and make new tensors from the ones you
 # are given (`torch.empty_like`, `x.new_zeros`), so that the code runs on any device and in any
 # floating-point type.
 
@@ -371,7 +463,7 @@ class RNNFunction(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, dh):
-        """Equation (3.9) with dh in the place of V' do, then (3.12) and (3.14)-(3.17)."""
+        """Equation (3.9) with dh in the place of do @ V, then (3.12) and (3.14)-(3.17)."""
         ### BEGIN SOLUTION
         x, h0, U, W, h = ctx.saved_tensors
         slope = 1 - h * h
@@ -391,78 +483,51 @@ class RNNFunction(torch.autograd.Function):
 # %% [markdown] question="bptt.explain"
 # ## Question 3.10: must it explode?
 #
-# A colleague measures the largest singular value of $W$, finds 1.3, and says: "so the gradient of
-# our tanh network explodes". In at most 200 words: is a norm above 1 necessary for exploding, is
-# it sufficient, and what would you measure to settle it for this network and this data? Name the
-# equations you use.
+# A colleague has trained a tanh network of this chapter and measured three numbers: the largest
+# singular value of $W$ is $\sigma_{\max} = 1.3$; its spectral radius is $\rho = 0.9$; and the mean
+# of $1 - (h^{(t)}_i)^2$ over all steps and units of the data is 0.6. Two conclusions are on the
+# table:
+#
+# - "$\sigma_{\max} > 1$, so over 20 steps the gradient explodes."
+# - "$1.3 \cdot 0.6 = 0.78 < 1$, so it can't."
+#
+# In at most 250 words:
+#
+# 1. Which bound on $\lVert \partial h^{(t+20)} / \partial h^{(t)} \rVert_2$ do these numbers prove,
+#    as a number? Which do they not prove, and why not?
+# 2. May the gradient explode on this data, or must it, or can it not? Judge both conclusions, and
+#    say what $\rho = 0.9$ adds.
+# 3. What would you measure to settle it, and how would you read the result?
+#
+# Name the equations you use.
 #
 # ### BEGIN SOLUTION
-# It is necessary, not sufficient. By (3.22) the norm of the Jacobian product over $n$ steps is at
-# most $(\gamma \sigma_{\max})^n$ with $\gamma = \max (1 - h^2) \le 1$, so with
-# $\sigma_{\max} \le 1$ nothing can explode. Above 1 the bound allows growth but does not force it:
-# the direction that $W$ stretches most need not be one that it keeps coming back to (the spectral
-# radius can be below 1, and then the linear network's product decays in the end, perhaps after
-# growing first), and tanh' shrinks every factor by $1 - h^2$, which is small when units saturate.
-# To settle it, run the network on the data and measure the norm of the product (3.20),
-# $\partial h^{(T)} / \partial h^{(t)}$, against $T - t$, over many sequences: its slope on a
-# logarithmic axis says what happens here.
+# 1. By (3.20) the Jacobian over 20 steps is a product of 20 factors
+# $\operatorname{diag}(1 - h^2) W$. By (3.22) its norm is at most $(\gamma \sigma_{\max})^{20}$,
+# where $\gamma$ bounds the *largest* slope. Of that we only know $\gamma \le 1$, so the proved
+# bound is $1.3^{20} \approx 190$. With the mean in its place, $0.78^{20} \approx 0.007$ is no
+# bound: a mean says nothing of the largest slope, and the units with slopes near 1 may be the ones
+# that $W$ stretches.
+# 2. It may, but it need not. The first conclusion takes an upper bound for the value: growth is
+# possible, but a direction that $W$ stretches need not be stretched again, and each tanh shrinks.
+# The second takes a typical slope for the largest one. $\rho = 0.9$ says that without tanh $W^n$
+# decays in the end, perhaps after growing first, since $W$ is not normal ($\rho < \sigma_{\max}$).
+# With changing slopes between the factors even that is no proof.
+# 3. Run it on the data and measure the norm of the product (3.20) against the distance $n$, over
+# many sequences and starting steps. On a logarithmic axis a rising line means exploding, a falling
+# one vanishing. Look at the worst sequences as well as the mean: one of them is enough for a bad
+# update.
 #
-# Three points: 1 for "necessary, with the bound"; 1 for "not sufficient", with one reason (tanh' or
-# non-normal W); 1 for measuring the product of Jacobians on the data.
+# Three points. 1 for the bound, about 190, with the reason why the mean slope gives none; 1 for
+# "may, need not", with one sound reason against each conclusion; 1 for measuring the product of
+# Jacobians on the data, and how to read it.
 # ### END SOLUTION
 
 # %% [markdown]
-# ## Put it together
+# ## Where you stand
 #
-# If exercises 3.1 to 3.6 are right, the next cell trains a network with your gradients. The task:
-# say the symbol that was shown four steps ago. The left picture is the loss per symbol, with the
-# loss of guessing as a dashed line. The right one is a row of the ledger of (3.18): how much each
-# step's copy of $W$ adds to the gradient, when only the last step has a loss. Where does it stand
-# out, and why there?
-
-# %%
-if __name__ == "__main__":
-    if ready("bptt.forward", "bptt.loss", "bptt.grad_o", "bptt.grad_h", "bptt.grad_params"):
-        rng = np.random.default_rng(3)
-        H, K, T, B, LAG = 32, 4, 16, 32, 4
-        params = [
-            rng.normal(0, 0.3, (H, K)),  # U
-            np.linalg.qr(rng.normal(size=(H, H)))[0],  # W, orthogonal
-            np.zeros(H),  # b
-            rng.normal(0, 0.3, (K, H)),  # V
-            np.zeros(K),  # c
-        ]
-        h0 = np.zeros((B, H))
-        curve = []
-        for _ in range(400):
-            x, y, mask = datasets.echo(rng, T, B, K, LAG)
-            h, o = forward(x, h0, *params)
-            curve.append(loss(o, y, mask) / mask.sum())
-            do = grad_o(o, y, mask)
-            dh = grad_h(do, h, params[1], params[3])
-            grads = grad_params(dh, do, x, h, h0)
-            if ready("bptt.clip", quiet=True):
-                grads, _ = clip(grads, 100.0)
-            params = [p - 0.5 / mask.sum() * g for p, g in zip(params, grads, strict=True)]
-
-        h, o = forward(x, h0, *params)
-        last = mask * (np.arange(T) == T - 1)[:, None]  # the loss of the last step alone
-        do = grad_o(o, y, last)
-        dh = grad_h(do, h, params[1], params[3])
-        shares = []
-        for t in range(T):  # the copy of step t + 1 alone
-            alone = dh * (np.arange(T) == t)[:, None, None]
-            shares.append(np.linalg.norm(grad_params(alone, do, x, h, h0)[1]))
-
-        figures.style()
-        figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3))
-        left.plot(curve)
-        left.axhline(np.log(K), linestyle="--", color=figures.FOREGROUND, label="guessing")
-        left.set(xlabel="update", ylabel="loss per symbol", ylim=(0, None))
-        left.legend()
-        right.bar(np.arange(1, T + 1), shares, color=figures.PALETTE["vermilion"])
-        right.set(xlabel="step t", ylabel="size of the share of $W^{(t)}$")
-        figures.show(figure)
+# Before you hand in: restart the kernel and run all cells, so that no cell uses what an older
+# version of another has left behind.
 
 # %%
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import json
 import re
 
 import nbformat
+import numpy as np
 import pytest
 from nbclient import NotebookClient
 
@@ -96,6 +97,23 @@ def test_with_answers_it_runs_from_top_to_bottom(name):
         if "image/svg+xml" in output.get("data", {})
     ]
     assert pictures, "the training cell has drawn nothing"
+
+
+def test_the_ledger_row_of_the_picture_has_four_equal_copies(monkeypatch):
+    """What the question under the picture asks for must be in it: t = 13 ... 16, and no other."""
+    from course import figures
+    from solutions import bptt
+
+    monkeypatch.setattr(figures, "show", lambda figure: None)
+    monkeypatch.setattr(figures, "style", lambda: None)
+    cells = build.source_notebook("bptt").cells
+    source = next(cell.source for cell in cells if "ledger_row" in cell.source)
+    space = {**vars(bptt), "ready": lambda *names, quiet=False: True}
+    exec(compile(source.replace("range(400)", "range(2)"), "picture", "exec"), space)
+    space["plt"].close("all")
+    shares = np.array(space["shares"]) / max(space["shares"])
+    assert shares[12:].min() > 0.9
+    assert shares[:12].max() < 0.3
 
 
 @pytest.mark.parametrize("name", CHAPTERS)

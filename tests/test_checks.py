@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 
 import numpy as np
 import pytest
@@ -42,6 +43,23 @@ def writes(o, y, mask):
     return bptt.grad_o(o, y, mask)
 
 
+def writes_mask(o, y, mask):
+    mask[:] = 1.0  # on the first probe it is 1 already: nothing changes
+    return bptt.grad_o(o, y, mask)
+
+
+def writes_two(o, y, mask):
+    y.sort()
+    mask[0] = 0.0
+    return bptt.grad_o(o, y, mask)
+
+
+def writes_own(o, y, mask):
+    own = np.broadcast_to(0.0, o.shape)
+    own[0] = 1.0
+    return own
+
+
 def unlocks(o, y, mask):
     o.flags.writeable = True
     o *= 2
@@ -51,19 +69,28 @@ def unlocks(o, y, mask):
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (returns(None), ["do is None", "return"]),
+        (returns(None), ["the function returned None", "want do", "return"]),
         (returns("text"), ["dtype <U4", "real numbers"]),
-        (returns(object()), ["do is a object", "real numbers"]),
-        (returns([[1.0], [1.0, 2.0]]), ["can't be made an array"]),
+        (returns(object()), ["do is an object", "real numbers"]),
+        (returns([[1.0], [1.0, 2.0]]), ["can't be made an array", "np.concatenate"]),
         (returns(np.zeros((5, 2, 6), int)), ["int64", "behind the point"]),
         (returns(np.zeros((5, 2, 6), complex)), ["complex128"]),
         (returns(np.zeros((2, 5, 6))), ["(2, 5, 6)", "(T, B, K)", "another order", "(B, T, K)"]),
-        (returns(np.zeros((5, 6))), ["(5, 6)", "axis too few"]),
-        (lambda o, y, mask: np.full(o.shape, np.nan), ["NaN", "do[0, 0, 0]"]),
+        (returns(np.zeros((5, 6))), ["(5, 6)", "1 axis too few"]),
+        (returns(np.zeros(6)), ["2 axes too few"]),
+        (returns(np.zeros((5, 1, 2, 6))), ["too many axes", "np.concatenate"]),
+        (returns(iter([1.0])), ["do is a list_iterator", "np.array(list(do))"]),
+        (
+            lambda o, y, mask: np.full(o.shape, np.nan),
+            ["do[0, 0, 0]: yours nan, want", "60 of 60 entries are NaN"],
+        ),
         (lambda o, y, mask: np.zeros(o.shape), ["yours is zero everywhere"]),
         (lambda o, y, mask: 3 * bptt.grad_o(o, y, mask), ["yours is 3 times"]),
         (lambda o, y, mask: bptt.grad_o(o, y, mask)[::-1], ["right at", "wrong at"]),
-        (writes, ["writes into", "o -= o.max()", "make a new array"]),
+        (writes, ["writes into o\n", "o -= o.max()", "make a new array", "known slip"]),
+        (writes_mask, ["writes into mask\n", "make a new array"]),
+        (writes_two, ["writes into y, mask\n"]),
+        (writes_own, ["it raised ValueError", "read-only", "is your own", "copy it"]),
         (unlocks, ["writes into o", "make a new array"]),
         (raises(ValueError("no luck")), ["it raised ValueError: no luck", "o (5, 2, 6)"]),
         (raises(SystemExit(0)), ["it raised SystemExit"]),
@@ -72,7 +99,7 @@ def unlocks(o, y, mask):
         (3, ["type int, want a function", "bptt.grad_o"]),
         (None, ["NoneType, want a function"]),
         (np.zeros(3), ["ndarray, want a function"]),
-        (int, ["the class int, want a function"]),
+        (int, ["the class int, want a function", "begins with: def grad_o"]),
     ],
 )
 def test_bad_answers_get_a_message_that_helps(capsys, answer, words):
@@ -163,6 +190,211 @@ def test_the_first_wrong_time_step_is_named(capsys):
     assert "right at t = 3 to 5, wrong at t = 1, 2 (in code: dh[0:2])" in text
 
 
+def test_the_worst_entry_stands_beside_the_right_one(capsys):
+    def off(do, h, W, V):
+        dh = bptt.grad_h(do, h, W, V)
+        dh[0, 1, 2] += 1.0
+        return dh
+
+    text = said(capsys, "bptt.grad_h", off)
+    found = re.search(r"dh\[0, 1, 2\]: yours (\S+), want (\S+) \(relative error \S+\)\n", text)
+    assert abs(float(found[1]) - float(found[2]) - 1.0) < 0.01
+    assert "wrong only in dh[:, 1] (sequence)" in text
+    assert "wrong only in dh[:, :, 2] (unit)" in text
+    assert "limit" not in text, "a tolerance matters to small errors alone"
+
+
+def test_a_small_error_shows_its_digits_and_the_tolerance(capsys):
+    def in_single(x, h0, U, W, b, V, c):
+        h, _ = bptt.forward(x, h0, U, W, b, V, c)
+        h = h.astype(np.float32).astype(float)
+        return h, h @ V.T + c
+
+    text = said(capsys, "bptt.forward", in_single)
+    found = re.search(r"yours (\S+), want (\S+) \(relative error .*, limit 1e-09: float64", text)
+    assert found[1] != found[2]
+    assert "float32" in text
+
+
+def test_what_is_computed_from_an_output_in_single_precision_may_be_as_inexact():
+    def mixed(x, h0, U, W, b, V, c):
+        h, _ = bptt.forward(x, h0, U, W, b, V, c)
+        h = h.astype(np.float32)
+        return h, h @ V.T + c
+
+    check("bptt.forward", mixed)
+
+
+def test_of_one_number_both_are_shown_and_no_places(capsys):
+    text = said(capsys, "bptt.loss", lambda o, y, mask: bptt.loss(o, y, mask) / 4)
+    assert re.search(r"L: yours \d\S*, want \d\S* \(relative error 8e-01\)\n", text)
+    assert "everywhere" not in text
+    text = said(capsys, "bptt.loss", lambda o, y, mask: np.nan)
+    assert "L: yours nan, want" in text
+    assert "entries" not in text
+
+
+def test_right_outputs_are_named_beside_the_wrong_ones(capsys):
+    def one_wrong(*args):
+        h, o = bptt.forward(*args)
+        return h, o + 1.0
+
+    assert "here h is right" in said(capsys, "bptt.forward", one_wrong)
+
+    def two_wrong(*args):
+        dU, dW, db = bptt.rtrl(*args)
+        return dU, 2 * dW, db + 1.0
+
+    text = said(capsys, "bptt.rtrl", two_wrong)
+    assert "dW[" in text.splitlines()[1]
+    assert "here db is wrong too" in text
+    assert "here dU is right" in text
+
+
+def test_swapped_outputs_are_recognised(capsys):
+    text = said(capsys, "bptt.forward", lambda *args: bptt.forward(*args)[::-1])
+    assert "h has shape (5, 2, 6)" in text
+    assert "the shape of o: are the two swapped?" in text
+
+
+def doc_and_dots(*args):
+    """Not begun."""
+    ...
+
+
+def only_pass(*args):
+    pass
+
+
+@pytest.mark.parametrize("answer", [doc_and_dots, only_pass])
+def test_an_empty_body_is_not_attempted(capsys, answer):
+    assert said(capsys, "bptt.grad_o", answer).startswith("○ bptt.grad_o (exercise 3.3): not att")
+    assert said(capsys, "bptt.clip", answer).startswith("○")
+    assert "○ bptt.grad_params" in said(capsys, "bptt.grad_params", answer)
+
+
+def test_an_empty_class_is_not_attempted(capsys):
+    import torch
+
+    class Empty(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, h0, U, W, b): ...
+
+    assert said(capsys, "bptt.RNNFunction", Empty).startswith("○")
+
+
+def test_a_near_or_an_overwritten_name_is_found(capsys, monkeypatch):
+    monkeypatch.setitem(globals(), "grad_hh", bptt.grad_h)
+    with pytest.raises(CheckFailed):
+        check("bptt.grad_h")
+    out = capsys.readouterr().out
+    assert "there is one named grad_hh" in out
+    assert "hint(" not in out
+    monkeypatch.setitem(globals(), "loss", 3.0)
+    with pytest.raises(CheckFailed):
+        check("bptt.loss")
+    assert "loss is now of type float" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (lambda grads, m: ((g for g in grads), 1.0), ["clipped is a generator", "make it a list"]),
+        (lambda grads, m: (map(abs, grads), 1.0), ["clipped is a map", "make it a list"]),
+        (lambda grads, m: bptt.clip(grads, m)[0], ["one list of 3 arrays", "norm is missing"]),
+        (lambda grads, m: (1.0, 1.0), ["clipped is a float", "the list, and the norm"]),
+        (lambda grads, m: np.array(grads), ["grads [(4, 3), (4, 4), (4,)], max_norm = "]),
+        (lambda grads, m: grads.pop(), ["puts other things into the list grads", "a new list"]),
+        (lambda grads, m: grads[0].sort(), ["writes into the arrays of grads", "make new arrays"]),
+    ],
+)
+def test_clip_gets_advice_of_its_own(capsys, answer, words):
+    text = said(capsys, "bptt.clip", answer)
+    for word in words:
+        assert word in text
+
+
+def test_finding_out_what_is_written_to_repeats_no_print(capsys):
+    def loud(o, y, mask):
+        print("here")
+        return writes(o, y, mask)
+
+    assert said(capsys, "bptt.grad_o", loud).count("here") == 1
+
+
+def test_prints_of_many_lines_are_cut_aloud(capsys):
+    def loud(o, y, mask):
+        print("\n".join(map(str, range(30))))
+        return bptt.grad_o(o, y, mask)
+
+    check("bptt.grad_o", loud)
+    out = capsys.readouterr().out
+    assert "... and 20 more lines" in out
+
+
+def test_the_loss_may_be_large(capsys):
+    """What 'of any size' in the docstring promises: none of these ways of writing keeps it."""
+
+    def p(o, y, top):
+        weight = np.exp(o - top)
+        p = weight / weight.sum(axis=-1, keepdims=True)
+        return np.take_along_axis(p, y[..., None], axis=-1)[..., 0]
+
+    def guarded(o, y, mask):
+        return -(np.log(p(o, y, o.max(-1, keepdims=True)) + 1e-12) * mask).sum()
+
+    def rounded(o, y, mask):
+        return -(np.log(p(o, y, o.max(-1, keepdims=True))) * mask).sum()
+
+    def one_maximum(o, y, mask):
+        return -(np.log(p(o, y, o.max())) * mask).sum()
+
+    def skips_padding(o, y, mask):
+        return -sum(np.log(p(o, y, o.max(-1, keepdims=True))[mask > 0]))
+
+    for answer, words in (
+        (guarded, "a guard inside the logarithm"),
+        (rounded, "the logarithm of a softmax that is rounded to 0"),
+        (one_maximum, "one maximum for the whole array"),
+        (skips_padding, "the target far below"),
+    ):
+        assert words in said(capsys, "bptt.loss", answer)
+
+
+def test_backward_may_not_write_over_what_comes_from_outside(capsys):
+    import torch
+
+    class Spoils(torch.autograd.Function):
+        forward = bptt.RNNFunction.forward
+
+        @staticmethod
+        def backward(ctx, dh):
+            grads = bptt.RNNFunction.backward(ctx, dh.clone())
+            dh[0] = 0.0
+            return grads
+
+    assert "backward writes into dh" in said(capsys, "bptt.RNNFunction", Spoils)
+
+
+def test_numpy_inside_is_told_from_a_wrong_device(capsys):
+    import torch
+
+    class Through(torch.autograd.Function):
+        backward = bptt.RNNFunction.backward
+
+        @staticmethod
+        def forward(ctx, x, h0, U, W, b):
+            no_more = np.eye(4), np.zeros(4)
+            arrays = (value.detach().numpy() for value in (x, h0, U, W, b))
+            h = torch.tensor(bptt.forward(*arrays, *no_more)[0])
+            ctx.save_for_backward(x, h0, U, W, h)
+            return h
+
+    text = said(capsys, "bptt.RNNFunction", Through)
+    assert "on another device it raised TypeError" in text
+    assert "no .item(), .numpy() or .tolist() inside" in text
+
+
 def test_parts_are_reported_and_scored_by_themselves(capsys):
     def half(dh, do, x, h, h0):
         dU, dW, db, _, dc = bptt.grad_params(dh, do, x, h, h0)
@@ -203,8 +435,15 @@ def test_ready_names_what_is_missing(capsys):
         (lambda: check("bptt.grads_h", None), ['Did you mean "bptt.grad_h"?']),
         (lambda: check("bpt.forward", None), ['no chapter "bpt"', 'Did you mean "bptt"?']),
         (lambda: check(bptt.forward), ["name in quotes"]),
-        (lambda: hint("bptt.forward", 4), ["no hint of level 4", "3 (a case"]),
+        (lambda: hint("bptt.forward", 4), ["no hint of level 4", "3 (a small case"]),
         (lambda: hint("bptt.forwards", 1), ['Did you mean "bptt.forward"?']),
+        (lambda: check("grad_h"), ['"bptt.grad_h"']),
+        (lambda: check("grad_params.dW"), ['"bptt.grad_params.dW"']),
+        (lambda: check("bptt"), ["is a chapter", 'progress("bptt")']),
+        (lambda: hint("bptt"), ["is a chapter", 'progress("bptt")']),
+        (lambda: check("bptt.explain"), ["3.10 is a written question", "instructor reads"]),
+        (lambda: check("bptt.grad_params.dZ"), ['no part "dZ"', "dU, dW, db, dV, dc"]),
+        (lambda: check("bptt.clip.norm"), ["It has no parts"]),
         (lambda: progress("lstm"), ['no chapter "lstm"', "Chapters: bptt"]),
     ],
 )
@@ -240,6 +479,12 @@ def test_a_picture_on_request(capsys, tmp_path, monkeypatch):
     text = said(capsys, "bptt.grad_h", lambda do, h, W, V: do @ V, plot=True)
     assert "check-bptt-grad-h.png" in text
     assert (tmp_path / "check-bptt-grad-h.png").stat().st_size > 5_000
+
+
+def test_there_is_no_picture_of_one_number(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    said(capsys, "bptt.loss", lambda o, y, mask: 0.0, plot=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_picture_shows_yours_expected_and_difference():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import re
 
 import numpy as np
 import pytest
@@ -92,3 +93,11 @@ def test_every_exercise_has_three_hints(exercise):
     assert sorted(levels) == [1, 2, 3]
     assert all(levels.values())
     assert "T = 2" in levels[3] or exercise.name == "bptt.clip"
+
+
+@pytest.mark.parametrize("exercise", EXERCISES, ids=by_name)
+def test_a_hint_says_terms_in_words_and_never_a_line_of_code(exercise):
+    """A known slip sends students to level 2: that may not be the answer."""
+    levels = hints.of_chapter(exercise.chapter)[exercise.name]
+    for code in re.findall(r"`([^`]*)`", levels[1] + levels[2]):
+        assert re.fullmatch(r"\w+", code), code

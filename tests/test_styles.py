@@ -82,6 +82,13 @@ def loss_zero_dimensional(o, y, mask):
     return np.array(loss_loops(o, y, mask))
 
 
+def loss_log_softmax(o, y, mask):
+    """The logarithm of the softmax, but never of a number that was rounded to 0."""
+    shifted = o - np.max(o, axis=2)[:, :, None]
+    log_p = shifted - np.log(np.sum(np.exp(shifted), axis=2))[:, :, None]
+    return -np.sum(mask[..., None] * np.eye(o.shape[2])[y] * log_p)
+
+
 def grad_o_in_own_copy(o, y, mask):
     """In-place work on one's own array."""
     p = np.exp(o - o.max(-1, keepdims=True))
@@ -210,6 +217,28 @@ class FunctionByParts(torch.autograd.Function):
         return dx, later, dU, dW, db
 
 
+class FunctionOnACopy(torch.autograd.Function):
+    """Writes over dh, but over a copy of its own."""
+
+    @staticmethod
+    def forward(ctx, x, h0, U, W, b):
+        h = FunctionByParts.forward(x, h0, U, W, b)
+        ctx.save_for_backward(x, h0, U, W, h)
+        return h
+
+    @staticmethod
+    def backward(ctx, dh):
+        x, h0, U, W, h = ctx.saved_tensors
+        da = dh.clone()
+        for t in range(len(h) - 1, -1, -1):
+            da[t] *= 1 - h[t] ** 2
+            if t:
+                da[t - 1] += da[t] @ W
+        before = torch.cat([h0[None], h[:-1]])
+        sums = (torch.einsum("tbh,tbj->hj", da, right) for right in (x, before))
+        return da @ U, da[0] @ W, *sums, da.sum((0, 1))
+
+
 STYLES = [
     ("bptt.forward", forward_loops),
     ("bptt.forward", forward_columns),
@@ -217,6 +246,7 @@ STYLES = [
     ("bptt.forward", forward_einsum_recursive),
     ("bptt.loss", loss_loops),
     ("bptt.loss", loss_zero_dimensional),
+    ("bptt.loss", loss_log_softmax),
     ("bptt.grad_o", grad_o_in_own_copy),
     ("bptt.grad_h", grad_h_columns),
     ("bptt.grad_h", grad_h_list),
@@ -226,6 +256,7 @@ STYLES = [
     ("bptt.truncated", truncated_chunks),
     ("bptt.rtrl", rtrl_separate),
     ("bptt.RNNFunction", FunctionByParts),
+    ("bptt.RNNFunction", FunctionOnACopy),
 ]
 
 

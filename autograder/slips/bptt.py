@@ -62,6 +62,47 @@ def forward_tanh_output(x, h0, U, W, b, V, c):
     return h, np.tanh(o)
 
 
+@slip("bptt.forward", "tanh is missing", rung="probes", read="(3.2)")
+def forward_linear(x, h0, U, W, b, V, c):
+    """a(t) is taken for h(t)."""
+    h = _run(x, h0, U, W, b, lambda a, before, t: a + before @ W.T)
+    return h, h @ V.T + c
+
+
+@slip("bptt.forward", "a(t) is handed on instead of h(t)", rung="probes", read="(3.1)")
+def forward_before_tanh(x, h0, U, W, b, V, c):
+    """tanh is applied to what is returned, not to what the next step gets."""
+    a = _run(x, h0, U, W, b, lambda a, before, t: a + before @ W.T)
+    h = np.tanh(a)
+    return h, h @ V.T + c
+
+
+@slip("bptt.forward", "the logistic function instead of tanh", rung="probes", read="(3.2)")
+def forward_logistic(x, h0, U, W, b, V, c):
+    """States between 0 and 1."""
+    h = _run(x, h0, U, W, b, lambda a, before, t: 1 / (1 + np.exp(-(a + before @ W.T))))
+    return h, h @ V.T + c
+
+
+@slip(
+    "bptt.forward",
+    "all your steps are equal: one array was appended again and again",
+    rung="probes",
+    read="(3.2)",
+)
+def forward_one_array(x, h0, U, W, b, V, c):
+    """A list of T references to one array, overwritten at each step: append a copy."""
+    h, _ = right.forward(x, h0, U, W, b, V, c)
+    h = np.broadcast_to(h[-1], h.shape)
+    return h, h @ V.T + c
+
+
+@slip("bptt.forward", "the biases are left out", rung="probes", read="(3.1), (3.3)")
+def forward_no_bias(x, h0, U, W, b, V, c):
+    """Neither b nor c is used."""
+    return right.forward(x, h0, U, W, np.zeros_like(b), V, np.zeros_like(c))
+
+
 # Loss.
 
 
@@ -89,6 +130,12 @@ def loss_batch_mean(o, y, mask):
     return (_minus_log_p(o, y) * mask).sum() / o.shape[1]
 
 
+@slip("bptt.loss", "a mean over time and batch instead of a sum", rung="probes", read="(3.5)")
+def loss_mean_all(o, y, mask):
+    """np.mean instead of np.sum: padding is counted in the divisor, too."""
+    return (_minus_log_p(o, y) * mask).mean()
+
+
 @slip("bptt.loss", "the softmax runs over the batch", rung="probes", read="(3.4)")
 def loss_wrong_axis(o, y, mask):
     """axis=1 in an array of shape (T, B, K)."""
@@ -102,6 +149,46 @@ def loss_overflow(o, y, mask):
     """exp(1000) is infinite."""
     p = np.exp(o) / np.exp(o).sum(axis=-1, keepdims=True)
     return -(np.log(np.take_along_axis(p, y[..., None], axis=-1)[..., 0]) * mask).sum()
+
+
+def _softmax(o):
+    weight = np.exp(o - o.max(axis=-1, keepdims=True))
+    return weight / weight.sum(axis=-1, keepdims=True)
+
+
+@slip(
+    "bptt.loss", "the logarithm of a softmax that is rounded to 0", rung="properties", read="(3.4)"
+)
+def loss_log_softmax(o, y, mask):
+    """log(softmax(o)) is -inf where log(sum) - o is 1000."""
+    p = np.take_along_axis(_softmax(o), y[..., None], axis=-1)[..., 0]
+    return -(np.log(p) * mask).sum()
+
+
+@slip("bptt.loss", "a guard inside the logarithm", rung="properties", read="(3.4)")
+def loss_guarded(o, y, mask):
+    """log(p + 1e-12) never goes below -27.63, which is -1000 in truth."""
+    p = np.take_along_axis(_softmax(o), y[..., None], axis=-1)[..., 0]
+    return -(np.log(p + 1e-12) * mask).sum()
+
+
+@slip("bptt.loss", "one maximum for the whole array", rung="properties", read="(3.4)")
+def loss_one_maximum(o, y, mask):
+    """The maximum is wanted over the classes, for each step and sequence."""
+    o = o - o.max()
+    log_z = np.log(np.exp(o).sum(axis=-1))
+    return ((log_z - np.take_along_axis(o, y[..., None], axis=-1)[..., 0]) * mask).sum()
+
+
+@slip(
+    "bptt.loss",
+    "one maximum for the whole array, and the logarithm of the rounded softmax",
+    rung="properties",
+    read="(3.4)",
+)
+def loss_one_maximum_log(o, y, mask):
+    """The two slips above at once."""
+    return loss_overflow(o - o.max(), y, mask)
 
 
 @slip("bptt.loss", "the minus sign is missing", rung="probes", read="(3.5)")
@@ -123,6 +210,31 @@ def grad_o_unmasked(o, y, mask):
 def grad_o_batch_mean(o, y, mask):
     """Divides by B."""
     return right.grad_o(o, y, mask) / o.shape[1]
+
+
+@slip("bptt.grad_o", "a mean over time and batch instead of a sum", rung="probes", read="(3.7)")
+def grad_o_mean(o, y, mask):
+    """Divides by T times B."""
+    return right.grad_o(o, y, mask) / mask.size
+
+
+@slip("bptt.grad_o", "a mean over the steps instead of a sum", rung="probes", read="(3.7)")
+def grad_o_mean_steps(o, y, mask):
+    """Divides by the number of steps that count."""
+    return right.grad_o(o, y, mask) / mask.sum()
+
+
+@slip("bptt.grad_o", "the exponential overflows", rung="properties", read="(3.4)")
+def grad_o_overflow(o, y, mask):
+    """exp(1000) is infinite."""
+    p = np.exp(o) / np.exp(o).sum(axis=-1, keepdims=True)
+    return (p - np.eye(o.shape[-1])[y]) * mask[..., None]
+
+
+@slip("bptt.grad_o", "one maximum for the whole array", rung="properties", read="(3.4)")
+def grad_o_one_maximum(o, y, mask):
+    """The maximum is wanted over the classes, for each step and sequence."""
+    return grad_o_overflow(o - o.max(), y, mask)
 
 
 @slip("bptt.grad_o", "the sign is turned", rung="probes", read="(3.7)")
@@ -187,6 +299,30 @@ def grad_h_no_slope(do, h, W, V):
 def grad_h_early_slope(do, h, W, V):
     """The factor belongs to the step that the gradient comes from."""
     return _walk(do, h, V, lambda total, t: (1 - h[max(t - 1, 0)] ** 2) * (total @ W))
+
+
+@slip("bptt.grad_h", "tanh' is taken at h(t), and before W meets it", rung="probes", read="(3.9)")
+def grad_h_wrong_slope(do, h, W, V):
+    """((1 - h[t]**2) * dh[t + 1]) @ W: the index of the receiving step."""
+    return _walk(do, h, V, lambda total, t: ((1 - h[max(t - 1, 0)] ** 2) * total) @ W)
+
+
+@slip("bptt.grad_h", "tanh' comes after W instead of before", rung="probes", read="(3.9)")
+def grad_h_late_slope(do, h, W, V):
+    """(1 - h[t + 1]**2) * (dh[t + 1] @ W): diag and W' do not commute."""
+    return _walk(do, h, V, lambda total, t: (1 - h[t] ** 2) * (total @ W))
+
+
+@slip("bptt.grad_h", "h is put through tanh a second time", rung="probes", read="(3.9)")
+def grad_h_tanh_twice(do, h, W, V):
+    """tanh'(a) is 1 - h^2: h is tanh a already."""
+    return _walk(do, h, V, lambda total, t: ((1 - np.tanh(h[t]) ** 2) * total) @ W)
+
+
+@slip("bptt.grad_h", "the square is missing in 1 - h^2", rung="probes", read="(3.9)")
+def grad_h_no_square(do, h, W, V):
+    """1 - h."""
+    return _walk(do, h, V, lambda total, t: ((1 - h[t]) * total) @ W)
 
 
 @slip("bptt.grad_h", "only the last step's loss is followed", rung="probes", read="(3.9)")
@@ -314,6 +450,18 @@ def params_batch_mean(dh, do, x, h, h0):
     return tuple(grad / x.shape[1] for grad in right.grad_params(dh, do, x, h, h0))
 
 
+@slip(
+    "bptt.grad_params",
+    "a mean over time and batch instead of a sum",
+    rung="probes",
+    read="(3.11)-(3.15)",
+    part="db",
+)
+def params_mean(dh, do, x, h, h0):
+    """Divides all five by T times B."""
+    return tuple(grad / x[..., 0].size for grad in right.grad_params(dh, do, x, h, h0))
+
+
 @slip("bptt.grad_params", "the batch is not summed over", rung="shapes", read="(3.12)", part="db")
 def params_batch_left(dh, do, x, h, h0):
     """One gradient for each sequence."""
@@ -412,6 +560,17 @@ def truncated_early(do, h, W, V, k):
     )
 
 
+@slip(
+    "bptt.truncated",
+    "t counts from 1 in (3.24), from 0 in your loop",
+    rung="probes",
+    read="(3.24)",
+)
+def truncated_zero_based(do, h, W, V, k):
+    """Cuts where the index of the receiving step, not its number, is a multiple of k."""
+    return _walk(do, h, V, lambda total, t: ((1 - h[t] ** 2) * total) @ W * ((t - 1) % k != 0))
+
+
 @slip("bptt.truncated", "the chunks are counted from the end", rung="values", read="(3.24)")
 def truncated_from_end(do, h, W, V, k):
     """Only the last chunk may be shorter."""
@@ -453,7 +612,11 @@ def truncated_window(do, h, W, V, k):
 # Real-time recurrent learning.
 
 
-def _rtrl(g, x, h0, U, W, b, recursion, late=False):
+def _every_term(slope, W, P, copy):
+    return slope * (np.einsum("il,bljk->bijk", W, P) + copy)
+
+
+def _rtrl(g, x, h0, U, W, b, recursion=_every_term, late=False):
     """RTRL with a recursion that may be wrong: recursion(slope, W, before, copy)."""
     (B, H), D = h0.shape, x.shape[-1]
     P, total, h = np.zeros((B, H, H, H + D + 1)), np.zeros((H, H + D + 1)), h0
@@ -529,6 +692,85 @@ def rtrl_late_state(g, x, h0, U, W, b):
     )
 
 
+@slip("bptt.rtrl", "the own copy reaches every row, not only i = j", rung="probes", read="(3.19)")
+def rtrl_every_row(g, x, h0, U, W, b):
+    """The 1 of i = j is missing."""
+
+    def recursion(slope, W, P, copy):
+        z = copy.sum(axis=1, keepdims=True)  # each row of copy has z at one i
+        return slope * (np.einsum("il,bljk->bijk", W, P) + np.broadcast_to(z, P.shape))
+
+    return _rtrl(g, x, h0, U, W, b, recursion)
+
+
+@slip("bptt.rtrl", "the blocks of Theta are taken in another order", rung="probes", read="(3.19)")
+def rtrl_blocks(g, x, h0, U, W, b):
+    """Theta is [W U b]: its first H columns are W's, not U's."""
+    dU, dW, db = _rtrl(g, x, h0, U, W, b)
+    dtheta = np.concatenate([dW, dU, db[:, None]], axis=1)
+    D, H = x.shape[-1], len(W)
+    return dtheta[:, :D], dtheta[:, D : D + H], db
+
+
+@slip("bptt.rtrl", "tanh' does not multiply the own copy", rung="probes", read="(3.19)")
+def rtrl_past_slope(g, x, h0, U, W, b):
+    """The brackets are missing."""
+    return _rtrl(
+        g,
+        x,
+        h0,
+        U,
+        W,
+        b,
+        lambda slope, W, P, copy: slope * np.einsum("il,bljk->bijk", W, P) + copy,
+    )
+
+
+@slip("bptt.rtrl", "tanh' is taken at the previous state", rung="probes", read="(3.19)")
+def rtrl_early_slope(g, x, h0, U, W, b):
+    """The slope belongs to the new state, h(t)."""
+    states = [h0, *right.forward(x, h0, U, W, b, np.zeros_like(W), np.zeros_like(b))[0]]
+    slopes = iter([(1 - h * h)[:, :, None, None] for h in states])
+    return _rtrl(g, x, h0, U, W, b, lambda slope, W, P, copy: _every_term(next(slopes), W, P, copy))
+
+
+@slip("bptt.rtrl", "only the last step's loss counts", rung="probes", read="(3.19)")
+def rtrl_last_loss(g, x, h0, U, W, b):
+    """= where += is wanted: the sum over time is missing."""
+    last = np.zeros_like(g)
+    last[-1] = g[-1]
+    return _rtrl(last, x, h0, U, W, b)
+
+
+@slip("bptt.rtrl", "h(0) is taken as zero", rung="probes", read="(3.19)")
+def rtrl_no_initial_state(g, x, h0, U, W, b):
+    """The initial state is an argument."""
+    return _rtrl(g, x, np.zeros_like(h0), U, W, b)
+
+
+@slip("bptt.rtrl", "only the first sequence counts", rung="probes", read="(3.19)")
+def rtrl_first_sequence(g, x, h0, U, W, b):
+    """The sum over the batch is missing."""
+    return _rtrl(g[:, :1], x[:, :1], h0[:1], U, W, b)
+
+
+@slip("bptt.rtrl", "a mean over the batch instead of a sum", rung="probes", read="(3.19)")
+def rtrl_batch_mean(g, x, h0, U, W, b):
+    """Divides by B."""
+    return tuple(grad / len(h0) for grad in _rtrl(g, x, h0, U, W, b))
+
+
+@slip("bptt.rtrl", "the batch is summed before it meets g", rung="probes", read="(3.19)")
+def rtrl_mixed(g, x, h0, U, W, b):
+    """Each sequence has a derivative of its own."""
+
+    def recursion(slope, W, P, copy):
+        P = _every_term(slope, W, P, copy)
+        return np.broadcast_to(P.sum(axis=0), P.shape) if len(P) > 1 else P
+
+    return _rtrl(g, x, h0, U, W, b, recursion)
+
+
 # PyTorch.
 
 
@@ -596,6 +838,14 @@ def _torch_swapped(dh, x, h0, U, W, h, before):
     return dx, dh0, dW, dU, db
 
 
+def _torch_in_place(dh, x, h0, U, W, h, before):
+    carry = torch.zeros_like(h0)
+    for t in reversed(range(len(h))):
+        dh[t] = (dh[t] + carry) * (1 - h[t] * h[t])
+        carry = dh[t] @ W
+    return _torch_five(dh, carry, x, U, before)
+
+
 def _torch_cpu(dh, x, h0, U, W, h, before):
     carry = torch.zeros(h0.shape, dtype=h0.dtype)
     da = torch.zeros(h.shape, dtype=h.dtype)
@@ -624,5 +874,8 @@ _function(
 _function("torch_none", "h(0) gets no gradient", "shapes", "(3.16)", _torch_none)
 _function(
     "torch_swapped", "the gradients are in another order", "runs", "(3.9)-(3.17)", _torch_swapped
+)
+_function(
+    "torch_in_place", "the gradient is written over dh", "arguments", "(3.10)", _torch_in_place
 )
 _function("torch_cpu", "new tensors are made on the CPU", "properties", "(3.9)", _torch_cpu)

@@ -7,13 +7,14 @@ that no wrong axis, transposition or mean can hide.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from course.adapters import apply_function
 from course.calls import Finding
+from course.compare import with_article
 from course.exercise import (
     Arrays,
     Case,
@@ -92,7 +93,7 @@ def _usual(
     """The values case and the properties that every exercise over time shares."""
     main = draw(rng)
     return [
-        Case("random input", "values", main, "all terms alive, T = 5, B = 2"),
+        Case("random input", "values", main, f"every term counts, T = {T}, B = {B}"),
         Case("T = 1", "properties", draw(rng, steps=1), "a sequence of one step is a sequence"),
         Case("unseen length", "properties", draw(rng, steps=LONG), f"T = {LONG}, same weights"),
         Case("B = 1", "properties", draw(rng, batch=1), "a batch of one keeps its axis"),
@@ -251,7 +252,7 @@ def _torch_truth(**args: np.ndarray) -> Arrays:
     x, h0 = a["x"].requires_grad_(), a["h0"].requires_grad_()
     h, _ = rnn(x, h0[None])
     wanted = [x, h0, rnn.weight_ih_l0, rnn.weight_hh_l0, rnn.bias_ih_l0]
-    grads = torch.autograd.grad((h * a["g"]).sum(), wanted)
+    grads = torch.autograd.grad((h * a["dh"]).sum(), wanted)
     return tuple(value.detach().numpy() for value in (h, *grads))
 
 
@@ -260,14 +261,26 @@ def _torch_truth(**args: np.ndarray) -> Arrays:
 
 def _unpack_clip(raw: Any, names: Sequence[str]) -> tuple[Any, ...]:
     """A pair of a list of arrays and a norm, laid out flat."""
+    if isinstance(raw, list) and len(raw) == len(names) - 1:
+        raise Finding(
+            "shapes",
+            f"the function returned one list of {len(raw)} arrays",
+            ("want 2 things: clipped, norm; the norm is missing",),
+        )
     clipped, norm = as_outputs(raw, ("clipped", "norm"))
     if clipped is None:
         raise Finding("shapes", "clipped is None", ("return a list of new arrays, then the norm",))
+    if isinstance(clipped, Iterator):
+        raise Finding(
+            "shapes",
+            f"clipped is {with_article(type(clipped).__name__)}, want a list of arrays",
+            ("its arrays can be taken out only once: make it a list",),
+        )
     if not isinstance(clipped, list | tuple):
         raise Finding(
             "shapes",
-            f"clipped is a {type(clipped).__name__}, want a list of arrays",
-            ("the norm comes second: return clipped, norm",),
+            f"clipped is {with_article(type(clipped).__name__)}, want a list of arrays",
+            ("two things come back, in this order: the list, and the norm",),
         )
     if len(clipped) != len(names) - 1:
         raise Finding(
@@ -311,8 +324,6 @@ def _loss_cases(rng: np.random.Generator) -> list[Case]:
         return {**drawn, "mask": np.ones_like(drawn["mask"])}
 
     flat = {**whole(), "o": np.zeros((T, B, K))}
-    large = _targets(rng)
-    large["o"] = large["o"] + 1000.0
     small = _targets(rng)
     small["o"] = small["o"] - 1000.0
     padding = _targets(rng)
@@ -322,10 +333,49 @@ def _loss_cases(rng: np.random.Generator) -> list[Case]:
         Case("equal outputs", "probes", flat, f"every class has 1/{K}: L = T B log {K}, a sum"),
         Case("no padding", "probes", whole(), "every step counts"),
         Case("padding alone", "probes", padding, "no step counts: L = 0"),
-        *_usual(lambda rng, **sizes: _targets(rng, **sizes), rng, {"o": 1, "y": 1, "mask": 1}),
-        Case("large outputs", "properties", large, "o + 1000 has the same softmax as o"),
+        # Before the usual ones: here a wrong logarithm is off by hundreds, there by rounding.
+        *_large(rng),
         Case("very negative outputs", "properties", small, "o - 1000 has the same softmax as o"),
+        Case(
+            "the target far below",
+            "properties",
+            _far_below(rng),
+            "at the first step the target's output is 1000 below the largest: L is about 1000 for"
+            " each sequence; its softmax is rounded to 0, which has no logarithm",
+        ),
+        Case(
+            "the target far below, in the padding",
+            "properties",
+            _far_below(rng, counts=0.0),
+            "the same, but that step does not count; 0 times infinity is not 0",
+        ),
+        *_usual(_targets, rng, {"o": 1, "y": 1, "mask": 1}),
     ]
+
+
+def _large(rng: np.random.Generator) -> list[Case]:
+    """Outputs for which a softmax that is not shifted, or shifted by one number, overflows."""
+    large, apart = _targets(rng), _targets(rng)
+    large["o"] = large["o"] + 1000.0
+    apart["o"][::2] += 1000.0
+    return [
+        Case("large outputs", "properties", large, "o + 1000 has the same softmax as o"),
+        Case(
+            "steps far apart",
+            "properties",
+            apart,
+            "outputs near 1000 at every other step, near 0 between: each step and sequence has its"
+            " own softmax",
+        ),
+    ]
+
+
+def _far_below(rng: np.random.Generator, counts: float = 1.0) -> dict[str, np.ndarray]:
+    """Targets whose outputs are 1000 below the largest, at the first step."""
+    drawn = _targets(rng)
+    np.put_along_axis(drawn["o"][0], drawn["y"][0][:, None], -1000.0, axis=-1)
+    drawn["mask"][0] = counts
+    return drawn
 
 
 def _grad_o_cases(rng: np.random.Generator) -> list[Case]:
@@ -333,8 +383,6 @@ def _grad_o_cases(rng: np.random.Generator) -> list[Case]:
     flat.update(o=np.zeros((T, B, K)), mask=np.ones((T, B)))
     whole = _targets(rng)
     whole["mask"] = np.ones_like(whole["mask"])
-    large = _targets(rng)
-    large["o"] = large["o"] + 1000.0
     return [
         Case(
             "equal outputs",
@@ -344,7 +392,7 @@ def _grad_o_cases(rng: np.random.Generator) -> list[Case]:
         ),
         Case("no padding", "probes", whole, "every step counts"),
         *_usual(_targets, rng, {"o": 1, "y": 1, "mask": 1}),
-        Case("large outputs", "properties", large, "o + 1000 has the same softmax as o"),
+        *_large(rng),
     ]
 
 
@@ -363,19 +411,19 @@ def _backward_probes(rng: np.random.Generator) -> list[Case]:
             "the road through o(t) alone",
             "probes",
             through_o,
-            "W = 0: each step has its own output's gradient, V' do(t), and no other",
+            "W = 0: each step has its own output's gradient, do[t] @ V, and no other",
         ),
         Case(
             "linear",
             "probes",
             still,
-            "every h is 0, so tanh' is 1: dh(t) = W' dh(t+1) + V' do(t)",
+            "every h is 0, so tanh' = 1 - h² is 1: dh(t) = Wᵀ dh(t+1) + Vᵀ do(t)",
         ),
         Case(
             "tanh' alone",
             "probes",
             slope,
-            "W = I, loss at the last step only: each step back multiplies by 1 - h(t+1)^2",
+            "W = I, loss at the last step only: each step back multiplies by 1 - h(t+1)²",
         ),
         Case(
             "the road through h(t+1) alone",
@@ -397,7 +445,7 @@ def _truncated_cases(rng: np.random.Generator) -> list[Case]:
         return {**_states(rng, steps, batch), "k": k}
 
     return [
-        Case("k = 1", "probes", chunks(rng, k=1), "no gradient goes back at all: dh = V' do"),
+        Case("k = 1", "probes", chunks(rng, k=1), "no gradient goes back at all: dh(t) = Vᵀ do(t)"),
         Case("k = T", "probes", chunks(rng, k=T), "one chunk: this is exercise 3.4"),
         Case(
             "two even chunks",
@@ -495,28 +543,47 @@ def _rtrl_inputs(rng: np.random.Generator, steps: int = T, batch: int = B) -> di
 
 
 def _rtrl_cases(rng: np.random.Generator) -> list[Case]:
-    loose = _rtrl_inputs(rng)
+    loose = _rtrl_inputs(rng, steps=3)
     loose["W"] = np.zeros((H, H))
     end = _rtrl_inputs(rng)
     end["g"][:-1] = 0.0
-    start = _rtrl_inputs(rng)
-    start["g"][1:] = 0.0
     return [
-        Case("no recurrence", "probes", loose, "W = 0: only each step's own copy counts"),
-        Case("loss at the first step alone", "probes", start, "one step; h(0) is a constant"),
-        Case("loss at the last step alone", "probes", end, "the past comes through W alone"),
+        Case(
+            "one step, one sequence",
+            "probes",
+            _rtrl_inputs(rng, 1, 1),
+            "no past: dΘ = (g(1) (1 - h(1)²)) z(1)ᵀ, where z(1) holds h(0), which is not zero",
+        ),
+        Case(
+            "one step, two sequences",
+            "probes",
+            _rtrl_inputs(rng, 1),
+            "no past: the sum of two such products; the sequences do not mix",
+        ),
+        Case(
+            "no recurrence",
+            "probes",
+            loose,
+            "T = 3, W = 0: only each step's own copy counts; the three are summed",
+        ),
+        Case("loss at the last step alone", "probes", end, "all that is earlier comes through W"),
         *_usual(_rtrl_inputs, rng, {"g": 1, "x": 1, "h0": 0}),
     ]
 
 
+def _torch_inputs(rng: np.random.Generator, steps: int = T, batch: int = B) -> dict[str, Any]:
+    drawn = _rtrl_inputs(rng, steps, batch)
+    return {"dh": drawn.pop("g"), **drawn}
+
+
 def _torch_cases(rng: np.random.Generator) -> list[Case]:
-    tiny = _rtrl_inputs(rng, steps=3)
-    end = _rtrl_inputs(rng)
-    end["g"][:-1] = 0.0
+    tiny = _torch_inputs(rng, steps=3)
+    end = _torch_inputs(rng)
+    end["dh"][:-1] = 0.0
     return [
-        Case("T = 1, loss on h(1)", "probes", _rtrl_inputs(rng, steps=1), "one step, one road"),
+        Case("one step", "probes", _torch_inputs(rng, steps=1), "T = 1: one step, one road"),
         Case("loss at the last step alone", "probes", end, "what comes earlier came through W"),
-        *_usual(_rtrl_inputs, rng, {"g": 1, "x": 1, "h0": 0}),
+        *_usual(_torch_inputs, rng, {"dh": 1, "x": 1, "h0": 0}),
         Case(
             "gradcheck",
             "properties",
