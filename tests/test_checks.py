@@ -38,6 +38,11 @@ def raises(error):
     return answer
 
 
+class Speechless(ValueError):
+    def __str__(self):
+        raise RuntimeError("no words")
+
+
 def writes(o, y, mask):
     o -= o.max()
     return bptt.grad_o(o, y, mask)
@@ -94,6 +99,7 @@ def unlocks(o, y, mask):
         (unlocks, ["writes into o", "make a new array"]),
         (raises(ValueError("no luck")), ["it raised ValueError: no luck", "o (5, 2, 6)"]),
         (raises(SystemExit(0)), ["it raised SystemExit"]),
+        (raises(Speechless()), ["it raised Speechless"]),
         (raises(RecursionError("deep")), ["it raised RecursionError"]),
         (lambda o: o, ["TypeError", "3 were given"]),
         (3, ["type int, want a function", "bptt.grad_o"]),
