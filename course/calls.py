@@ -184,10 +184,10 @@ def is_empty(function: Any) -> bool:
 
 def _refused(error: BaseException) -> bool:
     """Whether an exception is NumPy's refusal to write into a read-only array."""
-    return isinstance(error, ValueError) and "read-only" in _said(error)
+    return isinstance(error, ValueError) and "read-only" in _words_of(error)
 
 
-def _said(error: BaseException) -> str:
+def _words_of(error: BaseException) -> str:
     """An exception's text; a student's own exception may fail even at that."""
     try:
         return str(error).strip()
@@ -252,7 +252,7 @@ def _line_of(error: BaseException) -> str | None:
 
 def _raised(error: BaseException, given: Mapping[str, Any]) -> Finding:
     """Report an exception: where it was raised, and what the function was called with."""
-    where, text = _line_of(error), _said(error)
+    where, text = _line_of(error), _words_of(error)
     lines = [where] if where else []
     if _refused(error):
         lines.append("that array is your own, such as np.broadcast_to gives: copy it first")
