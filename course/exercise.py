@@ -192,7 +192,7 @@ def find(name: str) -> tuple[Exercise, str | None]:
     """Find "chapter.exercise" or "chapter.exercise.part"; raises CourseError if there is none."""
     if not isinstance(name, str):
         raise CourseError(
-            f"the first argument is the exercise's name in quotes, not a {type(name).__name__}:"
+            f"the first argument is the exercise's name in quotes, not of type {type(name).__name__}:"
             ' for example check("bptt.forward").'
         )
     head, _, rest = name.partition(".")

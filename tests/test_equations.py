@@ -261,8 +261,17 @@ def test_total_derivative_is_the_sum_over_copies(passed):
 
 @pytest.mark.equation("3.18")
 def test_immediate_derivative_is_not_the_total_one(passed):
-    """Only the last copy's share if earlier states are held fixed."""
-    assert lab.difference(passed["W"], copies_by_autograd(NET.mask)[-1]) > 0.1
+    """With every h(t-1) held fixed, each loss sees the copy of its own step alone."""
+    before = np.concatenate([NET.h0[None], passed["h"][:-1]])
+    da = (passed["do"] @ NET.V) * (1 - passed["h"] ** 2)
+    immediate = np.einsum("tbi,tbj->ij", da, before)
+
+    def held(W: np.ndarray) -> complex:
+        states = np.tanh(NET.b + before @ W.T + NET.x @ NET.U.T)
+        return sum(NET.mask[t, n] * step_loss(states[t, n], t, n) for t, n in np.ndindex(T, B))
+
+    close(immediate, complex_step(held, NET.W))
+    assert lab.difference(passed["W"], immediate) > 0.1
 
 
 @pytest.mark.equation("3.26")
@@ -280,16 +289,18 @@ def test_ledger_entry_by_entry():
 def test_ledger_formula_of_one_pair(passed):
     """diag(1 - h(t)^2) (dh(s)/dh(t))' V' grad_o(s) h(t-1)', written out as in the book."""
     s, t, n = 4, 1, 0
-    one = lab.Net(
-        NET.x[:, :1], NET.h0[:1], *NET.arguments[2:], NET.y[:, :1], np.ones((T, 1))
-    )  # one sequence, nothing masked
+    only = np.zeros((T, B))
+    only[s, n] = 1.0
     jacobian = np.linalg.multi_dot(
         [np.diag(1 - passed["h"][k, n] ** 2) @ NET.W for k in range(s, t, -1)]
     )
     y_hat = torch.softmax(torch.from_numpy(passed["o"][s, n]), -1).numpy()
     left = np.diag(1 - passed["h"][t, n] ** 2) @ jacobian.T @ NET.V.T
     entry = np.outer(left @ (y_hat - np.eye(5)[NET.y[s, n]]), passed["h"][t - 1, n])
-    close(lab.ledger_of(one)[0][s, t], np.linalg.norm(entry))
+    close(entry, copies_by_autograd(only)[t])
+    # A loss reaches its own step's copy with the Jacobian I.
+    own = np.diag(1 - passed["h"][s, n] ** 2) @ NET.V.T @ (y_hat - np.eye(5)[NET.y[s, n]])
+    close(np.outer(own, passed["h"][s - 1, n]), copies_by_autograd(only)[s])
 
 
 # ------------------------------------------------------------------------------ forward in time

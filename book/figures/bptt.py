@@ -331,6 +331,38 @@ def table_scalar(found: list[Scalar]) -> Table:
     return Table(["derivative of", "formula", "complex step", "difference"], rows)
 
 
+class Growth(NamedTuple):
+    """By how much two derivatives of (3.21) grow from L = 10 to L = 20, by complex step.
+
+    w; output : do/dh0 at 20 over the one at 10; squared : dl/dv at 20 over the one at 10
+    """
+
+    w: float
+    output: float
+    squared: float
+
+
+def growth(ws: Sequence[float] = (2.0, -2.0)) -> list[Growth]:
+    """Measure how fast the scalar case explodes, for each w."""
+    found = []
+    for w in ws:
+        short, long = (
+            {row.name: row.complex_step for row in scalar_case(w=w, L=L)} for L in (10, 20)
+        )
+        ratio = {name: long[name] / short[name] for name in ("do/dh0", "dl/dv")}
+        found.append(Growth(w, ratio["do/dh0"], ratio["dl/dv"]))
+    return found
+
+
+def table_growth(found: list[Growth]) -> Table:
+    """Return the table of `growth`."""
+    rows = [
+        [f"{g.w:g}".replace("-", "−"), f"{g.output:.0f}", f"{g.squared / 1e6:.2f}·10⁶"]
+        for g in found
+    ]
+    return Table(["w", "o for h(0), from L = 10 to 20: times", "(y − o)² for v: times"], rows)
+
+
 class SumOrProduct(NamedTuple):
     """The derivative of L(2) for w in a network of one unit and two steps, three times."""
 
@@ -400,7 +432,7 @@ class Ledger(NamedTuple):
 
 
 def ledger_of(net: Net) -> tuple[np.ndarray, float]:
-    """Return the norms of dL(s)/dW(t), (T, T), and the error of their sum; eq (3.18)."""
+    """Return the norms of dL(s)/dW(t), (3.26), (T, T), and the error of a row's sum, (3.18)."""
     T = len(net.x)
     h, o = forward(*net.arguments)
     before = np.concatenate([net.h0[None], h[:-1]])
@@ -504,12 +536,25 @@ def products(h: np.ndarray, W: np.ndarray) -> list[np.ndarray]:
     return found
 
 
-def decays(N: int = 40, H: int = 32, gains: Sequence[float] = (0.8, 1.0, 1.25)) -> list[Decay]:
-    """Measure ||d h(T)/d h(t)||_2 against T - t: W = gain * Q, and a Gaussian W, twice."""
+def spectra(N: int, H: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return Q, orthogonal, and G, Gaussian, (H, H); U : (H, 2); x : (N+1, 1, 2), one input."""
     rng = np.random.default_rng(1)
     Q, G = orthogonal(rng, H), rng.normal(size=(H, H))
     G = G / np.abs(np.linalg.eigvals(G)).max()  # spectral radius 1, norm about 2
-    U, x = rng.normal(0, 0.3, (H, 2)), rng.normal(size=(N + 1, 1, 2))
+    return Q, G, rng.normal(0, 0.3, (H, 2)), rng.normal(size=(N + 1, 1, 2))
+
+
+def states_of(x: np.ndarray, U: np.ndarray, W: np.ndarray) -> np.ndarray:
+    """Return the states (T, B, H) without biases, from h(0) = 0."""
+    H = len(W)
+    return forward(x, np.zeros((x.shape[1], H)), U, W, np.zeros(H), np.zeros((1, H)), np.zeros(1))[
+        0
+    ]
+
+
+def decays(N: int = 40, H: int = 32, gains: Sequence[float] = (0.8, 1.0, 1.25)) -> list[Decay]:
+    """Measure ||d h(T)/d h(t)||_2 against T - t: W = gain * Q, and a Gaussian W, twice."""
+    Q, G, U, x = spectra(N, H)
     n = np.arange(N + 1)
     found = []
     for gain in gains:
@@ -517,7 +562,7 @@ def decays(N: int = 40, H: int = 32, gains: Sequence[float] = (0.8, 1.0, 1.25)) 
             linear = np.zeros((N + 1, H))
             norm = np.array([np.linalg.norm(J, 2) for J in products(linear, W)])
             found.append(Decay(f"{name} {gain:g}", "linear", n, norm, gain ** n.astype(float), 1.0))
-        h, _ = forward(x, np.zeros((1, H)), U, gain * Q, np.zeros(H), np.zeros((1, H)), np.zeros(1))
+        h = states_of(x, U, gain * Q)
         norm = np.array([np.linalg.norm(J, 2) for J in products(h[:, 0], gain * Q)])
         gamma = float((1 - h[1:] ** 2).max())
         bound = (gamma * gain) ** n.astype(float)
@@ -565,6 +610,43 @@ def table_decays(data: list[Decay]) -> Table:
     order = sorted(range(len(rows)), key=lambda i: rows[i][0] == "tanh")  # stable: linear first
     head = ["network", "W", "norm, 1 step", "predicted a step, later", "measured", "norm, 40 steps"]
     return Table(head, [rows[i] for i in order])
+
+
+class Draws(NamedTuple):
+    """Norms of the product (3.20) over N steps for one tanh network and many random inputs.
+
+    scale : (n,), the standard deviation of the input; norm : (n, draws)
+    """
+
+    scale: tuple[float, ...]
+    norm: np.ndarray
+
+
+def draws(
+    scales: Sequence[float] = (0.0, 0.1, 0.3, 1.0, 3.0),
+    N: int = 40, H: int = 32, gain: float = 1.25, count: int = 100,
+) -> Draws:  # fmt: skip
+    """Measure the network of `decays` with W = gain * Q on `count` inputs of each size."""
+    Q, _, U, _ = spectra(N, H)
+    rng = np.random.default_rng(0)
+    norm = np.empty((len(scales), count))
+    for i, scale in enumerate(scales):
+        h = states_of(scale * rng.normal(size=(N + 1, count, 2)), U, gain * Q)
+        norm[i] = [np.linalg.norm(products(h[:, j], gain * Q)[-1], 2) for j in range(count)]
+    return Draws(tuple(scales), norm)
+
+
+def table_draws(data: Draws) -> Table:
+    """Return the table of `draws`."""
+    rows = [
+        [f"{scale:g}", *(f"{v:.2g}" if v < 1000 else f"{v:.0f}" for v in quantiles)]
+        for scale, quantiles in zip(
+            data.scale, np.quantile(data.norm, (0, 0.5, 1), axis=1).T, strict=True
+        )
+    ]
+    count = data.norm.shape[1]
+    head = ["size of the input", f"norm, 40 steps: smallest of {count}", "median", "largest"]
+    return Table(head, rows)
 
 
 class NonNormal(NamedTuple):
@@ -702,14 +784,16 @@ def draw_cliff(data: Cliff) -> Figure:
 class Truncation(NamedTuple):
     """Error of the truncated gradient of W against k, for one gain.
 
-    gain; k : (n,); error, cosine : (n,), chunks of k, (3.24); predicted : (n,), the error by
-    (3.27); window : (n,), the error when every loss reaches k steps back
+    gain; k : (n,); error, cosine : (n,), chunks of k, (3.24); along : (n,), the part of the error
+    along the whole gradient; predicted : (n,), the error by (3.27); window : (n,), the error when
+    every loss reaches k steps back
     """
 
     gain: float
     k: np.ndarray
     error: np.ndarray
     cosine: np.ndarray
+    along: np.ndarray
     predicted: np.ndarray
     window: np.ndarray
 
@@ -742,16 +826,17 @@ def _truncation(gain: float, T: int, B: int, H: int) -> Truncation:
     whole = by_distance.sum(0)
 
     ks = np.array([1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64])
-    error, cosine, predicted, window = [], [], [], []
+    error, cosine, along, predicted, window = [], [], [], [], []
     size = np.linalg.norm(whole)
     for k in ks:
         dW = grad_params(truncated(do, h, W, V, int(k)), do, x, h, h0)[1]
         error.append(np.linalg.norm(dW - whole) / size)
         cosine.append((dW * whole).sum() / (np.linalg.norm(dW) * size))
+        along.append(1 - (dW * whole).sum() / size**2)
         kept = kept_share(T, int(k))
         predicted.append(np.linalg.norm(np.tensordot(1 - kept, by_distance, 1)) / size)
         window.append(np.linalg.norm(by_distance[k:].sum(0)) / size)
-    return Truncation(gain, ks, *map(np.array, (error, cosine, predicted, window)))
+    return Truncation(gain, ks, *map(np.array, (error, cosine, along, predicted, window)))
 
 
 def kept_share(T: int, k: int) -> np.ndarray:
@@ -781,14 +866,22 @@ def draw_truncation(data: list[Truncation]) -> Figure:
 
 
 def table_truncation(data: list[Truncation]) -> Table:
-    """Return error, prediction and cosine for some k."""
+    """Return error, prediction, angle and what is only too short, for some k."""
     rows = [
-        [f"{d.gain:g}", int(k), *(f"{v:.3f}" for v in (d.error[i], d.predicted[i], d.cosine[i]))]
+        [
+            f"{d.gain:g}",
+            int(k),
+            f"{d.error[i]:.3f}",
+            f"{d.predicted[i]:.3f}",
+            f"{np.degrees(np.arccos(min(d.cosine[i], 1.0))):.0f}°",
+            "—" if k == d.k[-1] else f"{(d.along[i] / d.error[i]) ** 2:.2f}",  # no error at k = T
+        ]
         for d in data
         for i, k in enumerate(d.k)
-        if k in (1, 4, 16, 64)
+        if k in (1, 4, 8, 16, 64)
     ]
-    return Table(["gain", "k", "relative error", "by (3.27)", "cosine"], rows)
+    head = ["gain", "k", "relative error", "by (3.27)", "angle", "too short, of error²"]
+    return Table(head, rows)
 
 
 class Signal(NamedTuple):
@@ -972,18 +1065,35 @@ def draw_cost(data: Cost) -> Figure:
     return fig
 
 
+def rtrl_array(H: np.ndarray, D: int = 4) -> np.ndarray:
+    """Return how many numbers d h / d Theta holds, for the D of `cost_of`."""
+    return H * H * (H + D + 1)
+
+
 def table_cost(data: Cost) -> Table:
     """Return the exponents, predicted and measured."""
-    s = data.slopes
+    s, H, array = data.slopes, data.H, rtrl_array(data.H)
     rows = [
         ["BPTT, time", "τ", "1", f"{s['bptt_time']:.2f}"],
         ["BPTT, memory", "τ", "1", f"{s['bptt_memory']:.2f}"],
         ["RTRL, time", "τ", "1", f"{s['rtrl_time']:.2f}"],
         ["RTRL, memory", "τ", "0", f"{s['rtrl_memory']:.2f}"],
-        ["RTRL, time", "H", "3 to 4", f"{s['rtrl_time_h']:.2f}"],
-        ["RTRL, memory", "H", "2 to 3", f"{s['rtrl_memory_h']:.2f}"],
+        ["RTRL, time", "H", f"{exponent(H, array * H):.2f}", f"{s['rtrl_time_h']:.2f}"],
+        ["RTRL, memory", "H", f"{exponent(H, array):.2f}", f"{s['rtrl_memory_h']:.2f}"],
     ]
     return Table(["cost", "against", "predicted exponent", "measured"], rows)
+
+
+def wide_facts(data: Cost) -> str:
+    """Return, in words, why the exponents against H stay below the count."""
+    local = np.diff(np.log(data.rtrl_time_h)) / np.diff(np.log(data.H))
+    pairs = zip(data.H[:-1], data.H[1:], local, strict=True)
+    slopes = ", ".join(f"{slope:.1f} ({a:.0f} to {b:.0f})" for a, b, slope in pairs)
+    rest = (data.rtrl_memory_h - 5 * 8 * rtrl_array(data.H)) / 1024
+    return (
+        f"slope of time between neighbouring sizes: {slopes}\n"
+        f"peak memory less five arrays: {rest.min():.0f} to {rest.max():.0f} KiB"
+    )
 
 
 def machine() -> str:
