@@ -320,6 +320,12 @@ def _is_png(value: Any) -> bool:
 _WARM: dict[tuple[bool, bool], Zygote] = {}
 
 
+def warm(isolate: bool) -> None:
+    """Start the warm processes; raises RuntimeError if one does not start."""
+    for with_torch in (False, True):
+        _zygote(with_torch, isolate)
+
+
 def _zygote(torch: bool, isolate: bool) -> Zygote:
     """The warm process of this grader; started when first needed, ended with the grader.
 
