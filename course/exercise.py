@@ -192,8 +192,8 @@ def find(name: str) -> tuple[Exercise, str | None]:
     """Find "chapter.exercise" or "chapter.exercise.part"; raises CourseError if there is none."""
     if not isinstance(name, str):
         raise CourseError(
-            f"the first argument is the exercise's name in quotes, not of type {type(name).__name__}:"
-            ' for example check("bptt.forward").'
+            "the first argument is the exercise's name in quotes, for example"
+            f' check("bptt.forward"); this one is of type {type(name).__name__}.'
         )
     head, _, rest = name.partition(".")
     if head not in CHAPTERS:
