@@ -546,10 +546,9 @@ def spectra(N: int, H: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndar
 
 def states_of(x: np.ndarray, U: np.ndarray, W: np.ndarray) -> np.ndarray:
     """Return the states (T, B, H) without biases, from h(0) = 0."""
-    H = len(W)
-    return forward(x, np.zeros((x.shape[1], H)), U, W, np.zeros(H), np.zeros((1, H)), np.zeros(1))[
-        0
-    ]
+    B, H = x.shape[1], len(W)
+    h, _ = forward(x, np.zeros((B, H)), U, W, np.zeros(H), np.zeros((1, H)), np.zeros(1))
+    return h
 
 
 def decays(N: int = 40, H: int = 32, gains: Sequence[float] = (0.8, 1.0, 1.25)) -> list[Decay]:
@@ -1088,12 +1087,9 @@ def wide_facts(data: Cost) -> str:
     """Return, in words, why the exponents against H stay below the count."""
     local = np.diff(np.log(data.rtrl_time_h)) / np.diff(np.log(data.H))
     pairs = zip(data.H[:-1], data.H[1:], local, strict=True)
-    slopes = ", ".join(f"{slope:.1f} ({a:.0f} to {b:.0f})" for a, b, slope in pairs)
+    slopes = "\n".join(f"time, from {a:.0f} to {b:.0f} units: slope {s:.1f}" for a, b, s in pairs)
     rest = (data.rtrl_memory_h - 5 * 8 * rtrl_array(data.H)) / 1024
-    return (
-        f"slope of time between neighbouring sizes: {slopes}\n"
-        f"peak memory less five arrays: {rest.min():.0f} to {rest.max():.0f} KiB"
-    )
+    return f"{slopes}\npeak memory less five arrays: {rest.min():.0f} to {rest.max():.0f} KiB"
 
 
 def machine() -> str:
