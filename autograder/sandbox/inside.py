@@ -408,19 +408,32 @@ def _question_in_fork(
         finally:
             os._exit(0)
     os.close(descriptors.pop(0))
-    deadline = time.monotonic() + request["seconds"]
-    pause = 0.0005
-    while time.monotonic() < deadline:
-        done, result = os.waitpid(child, os.WNOHANG)
-        if done:
-            _bury()
-            return "ended" if result == 0 else f"died ({os.waitstatus_to_exitcode(result)})"
-        time.sleep(pause)
-        pause = min(2 * pause, 0.02)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
+    result = _end_of(child, time.monotonic() + request["seconds"])
+    if result is None:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
     _bury()
-    return "stopped"
+    if result is None:
+        return "stopped"
+    return "ended" if result == 0 else f"died ({os.waitstatus_to_exitcode(result)})"
+
+
+def _end_of(child: int, deadline: float) -> int | None:
+    """Wait for a child; its status, or None if it still runs at the deadline."""
+    watch = os.pidfd_open(child) if hasattr(os, "pidfd_open") else None  # Linux wakes us at once
+    try:
+        while True:
+            done, result = os.waitpid(child, os.WNOHANG)
+            left = deadline - time.monotonic()
+            if done or left <= 0:
+                return result if done else None
+            if watch is None:
+                time.sleep(min(left, 0.005))
+            else:
+                select.select([watch], [], [], left)
+    finally:
+        if watch is not None:
+            os.close(watch)
 
 
 def _bury() -> None:
