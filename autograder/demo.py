@@ -18,23 +18,14 @@ from nbformat import NotebookNode
 
 from autograder.build import BEGIN, CONFIG, END, as_json, put, put_class, source_notebook
 from autograder.grading import DAMAGED, GRADED, STOPPED, ClassFolder, GradingError, release
+from course.exercise import chapter
 
 CHAPTER = "bptt"
 STUDENTS = Path(__file__).parent / "students"
 MARK = ".demo-class"
 """A file that says that everything in the folder was made here and may be made again."""
 
-ALL = (
-    "forward",
-    "loss",
-    "grad_o",
-    "grad_h",
-    "grad_params",
-    "clip",
-    "truncated",
-    "rtrl",
-    "RNNFunction",
-)
+ALL = tuple(exercise.symbol for exercise in chapter(CHAPTER).exercises)
 
 
 @dataclass(frozen=True)
