@@ -8,7 +8,6 @@ from __future__ import annotations
 import ast
 import hashlib
 import os
-import re
 import tempfile
 import textwrap
 from collections.abc import Iterator
@@ -297,11 +296,3 @@ def put_class(course_dir: Path, name: str, source: str) -> list[Path]:
     if put(path, source):
         changed.append(path)
     return changed
-
-
-def answer_lines(name: str) -> set[str]:
-    """Every line of an answer that says something: none of them may reach a student."""
-    text = (SOLUTIONS / f"{name}.py").read_text(encoding="utf-8")
-    blocks = re.findall(rf"{BEGIN}\n(.*?){END}", text, flags=re.S)
-    lines = {line.strip().removeprefix("# ") for block in blocks for line in block.splitlines()}
-    return {line for line in lines if len(line) > 12}

@@ -34,7 +34,7 @@ from course import fixtures, report
 from course.exercise import PUBLIC_SEED, Arrays, Case, Exercise, chapter
 from course.ladder import RIGHT, WRONG, Ladder, Report, Truth
 
-EVIDENCE = "rnn_course"
+EVIDENCE = "rnn-course-run"
 """Key of the notebook's metadata under which the seed of a run is kept, to replay it."""
 
 DEFAULT = Limits()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import sys
 from collections.abc import Callable, Mapping
@@ -146,7 +147,5 @@ def _joined(found: list[Report]) -> list[Report]:
     outcomes = {each.outcome for each in found}
     alike = len({(each.rung, each.headline) for each in found}) == 1
     if len(outcomes) == 1 and (outcomes == {RIGHT} or alike):
-        whole = found[0]
-        whole.part = None
-        return [whole]
+        return [dataclasses.replace(found[0], part=None)]  # each part's own report is on record
     return found

@@ -29,9 +29,17 @@ def test_notebooks_are_in_step_with_solutions(name):
     assert committed == build.as_json(build.student_notebook(name)), "run: autograder build"
 
 
+def answer_lines(name: str) -> set[str]:
+    """Every line of an answer that says something: none of them may reach a student."""
+    text = (build.SOLUTIONS / f"{name}.py").read_text(encoding="utf-8")
+    blocks = re.findall(rf"{build.BEGIN}\n(.*?){build.END}", text, flags=re.S)
+    lines = {line.strip().removeprefix("# ") for block in blocks for line in block.splitlines()}
+    return {line for line in lines if len(line) > 12}
+
+
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_no_line_of_an_answer_reaches_a_student(name):
-    lines = build.answer_lines(name)
+    lines = answer_lines(name)
     assert len(lines) > 50
     text = (build.NOTEBOOKS / f"{name}.ipynb").read_text(encoding="utf-8")
     source = "\n".join(cell.source for cell in nbformat.reads(text, as_version=4).cells)
@@ -42,7 +50,7 @@ def test_no_line_of_an_answer_reaches_a_student(name):
 def test_the_answers_would_be_found_if_they_were_there():
     """The test above can fail: the source notebook holds every one of those lines."""
     source = "\n".join(cell.source for cell in build.source_notebook("bptt").cells)
-    assert all(line in source for line in build.answer_lines("bptt"))
+    assert all(line in source for line in answer_lines("bptt"))
 
 
 @pytest.mark.parametrize("name", CHAPTERS)

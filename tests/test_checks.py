@@ -416,6 +416,15 @@ def test_parts_are_reported_and_scored_by_themselves(capsys):
     assert "wrong (3 of 5 points)" in capsys.readouterr().out
 
 
+def test_parts_checked_together_score_what_they_score_alone(capsys):
+    check("bptt.grad_params", bptt.grad_params)
+    progress()
+    out = capsys.readouterr().out
+    assert out.startswith("✓ bptt.grad_params (exercise 3.5): right")
+    assert "right (5 of 5 points)" in out
+    assert "1 of 9 right, 5 of 27 points" in out
+
+
 def test_one_wrong_exercise_does_not_stop_another(capsys):
     said(capsys, "bptt.loss", raises(OSError("x")))
     check("bptt.forward", bptt.forward)

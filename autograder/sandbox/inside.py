@@ -25,9 +25,6 @@ from typing import Any
 
 from autograder.sandbox import frames, jail
 
-MEMBERS = ("check", "hint", "progress", "ready", "CheckFailed", "CourseError")
-
-
 # The warm process.
 
 

@@ -106,7 +106,7 @@ def own_check(nb: NotebookNode) -> None:
 
 def metadata_bomb(nb: NotebookNode) -> None:
     """Metadata of the notebook claims a finished, isolated, right run."""
-    nb.metadata["rnn_course"] = {"seed": 0, "isolated": True, "points": 999}
+    nb.metadata["rnn-course-run"] = {"seed": 0, "isolated": True, "points": 999}
     nb.metadata["rnn-course"] = {"damaged": "", "repairs": ["all right"]}
     nb.metadata["nbgrader"] = {"score": 999}
     for cell in nb.cells:
