@@ -5,6 +5,8 @@ nbgrader's own commands, formgrader and ``autograder`` all read it from there; c
 
 from pathlib import Path
 
+from autograder.mathematics import TEMPLATES
+
 c = get_config()  # noqa: F821  (nbgrader defines it)
 
 # The folder of this file is the class: source, release, submitted, autograded, feedback, and
@@ -42,4 +44,9 @@ c.Autograde.autograde_preprocessors = [
 ]
 
 # What students write in Markdown is shown without scripts, links that run, and remote pictures.
-c.HTMLExporter.filters = {"markdown2html": "autograder.harmless.markdown"}
+# Mathematics is typeset by a MathJax that each page carries in itself: no network is needed.
+c.HTMLExporter.filters = {
+    "markdown2html": "autograder.harmless.markdown",
+    "mathjax_script": "autograder.mathematics.script",
+}
+c.HTMLExporter.extra_template_basedirs = TEMPLATES

