@@ -31,7 +31,8 @@ def test_both_templates_carry_it_and_name_no_other_place(house, template):
     static = Path(mathematics.TEMPLATES[1]).parent / "static/node_modules"  # as nbgrader sets it
     config.HTMLExporter.extra_template_paths = [str(static / "bootstrap/dist/css")]
     notebook = new_notebook(cells=[new_markdown_cell("$a^2$")])
-    names = {"nbgrader": {"score": 1, "max_score": 2}, "index": 0, "total": 1}
+    given = {"score": 1, "max_score": 2, "late_penalty": 0}
+    names = {"nbgrader": given, "index": 0, "total": 1}
     html, _ = HTMLExporter(config=config).from_notebook_node(notebook, resources=names)
     assert "window.FOUND = '{{ no template }}';" in html
     assert "$a^2$" in html
