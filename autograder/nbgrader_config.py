@@ -19,7 +19,11 @@ c.ClearSolutions.code_stub = {"python": "# YOUR CODE HERE\nraise NotImplementedE
 c.ClearSolutions.text_stub = "YOUR ANSWER HERE"
 
 # How archives from a learning management system name files: STUDENT_..._bptt.ipynb.
-c.FileNameCollectorPlugin.named_regexp = r".*[/\\](?P<student_id>[^/\\_]+)_(?:.*_)?(?P<file_id>\w+)"
+c.FileNameCollectorPlugin.named_regexp = (
+    r".*[/\\](?P<student_id>[^/\\_]+)_(?:[^/\\]*_)?(?P<file_id>\w+)[^/\\]*$"
+)
+# Archives are taken apart with mistrust: nothing is written outside, or in another's name.
+c.ZipCollectApp.extractor_plugin = "autograder.collect.Extractor"
 
 # Whatever was handed in is read, and its graded cells are put right: deleted, renamed, doubled or
 # changed ones too.  This does what DeduplicateIds and OverwriteCells did, and what they left.
