@@ -20,7 +20,8 @@ from rich.text import Text
 from course.exercise import CHAPTERS, CourseError, chapter
 
 if TYPE_CHECKING:  # what takes a second to import comes with the command that needs it
-    from autograder.grading import ClassFolder, Standing
+    from autograder.evidence import Evidence
+    from autograder.grading import Check, ClassFolder, Standing
 
 app = typer.Typer(
     name="autograder",
@@ -365,12 +366,28 @@ def replay(
 
     _chapters([name])
     course = grading.ClassFolder.open(course_dir)
-    reports = grading.replay(course, name, student)
-    for report in reports:
-        out.print(as_text(report), highlight=False, markup=False, soft_wrap=True)
-    earned, most = sum(r.points for r in reports), sum(r.out_of for r in reports)
+    seen: list[Evidence | None] = []
+    reports = grading.replay(course, name, student, seen)
     run = grading.load_run(course, student, name)
+    kept = {(check.exercise, check.part): check for check in run.checks}
+    for report, now in zip(reports, seen, strict=True):
+        out.print(as_text(report), highlight=False, markup=False, soft_wrap=True)
+        then = kept.get((report.exercise.name, report.part))
+        if then and then.sent and now:
+            out.print(f"  {_compared(then, now)}", highlight=False)
+    earned, most = sum(r.points for r in reports), sum(r.out_of for r in reports)
     out.print(f"{earned:g} of {most:g} points, with the inputs of seed {run.seed}", highlight=False)
+
+
+def _compared(then: Check, now: Evidence) -> str:
+    """Whether a replay sent and got what was sent and got when the score was made."""
+    if then.sent != now.sent:
+        return "! not the inputs of then: the checks have changed since"
+    if then.got != now.got:
+        return (
+            "! the same inputs as then, and other answers: something in the code is left to chance"
+        )
+    return f"the same inputs and answers as then, bit for bit ({now.sent} → {now.got})"
 
 
 @app.command()

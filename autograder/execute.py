@@ -27,6 +27,7 @@ from nbgrader.preprocessors import NbGraderPreprocessor
 from traitlets import Bool, Float, Integer
 
 from autograder import repair, verify
+from autograder.evidence import Evidence, Witness
 from autograder.sandbox.client import Gone, Submission, Zygote
 from autograder.sandbox.frames import text
 from autograder.sandbox.jail import Limits
@@ -35,7 +36,7 @@ from course.exercise import PUBLIC_SEED, Arrays, Case, Exercise, chapter
 from course.ladder import RIGHT, WRONG, Ladder, Report, Truth
 
 EVIDENCE = "rnn-course-run"
-"""Key of the notebook's metadata under which the seed of a run is kept, to replay it."""
+"""Key of the notebook's metadata under which the seed of a run and its evidence are kept."""
 
 DEFAULT = Limits()
 
@@ -82,12 +83,20 @@ class TrustedExecute(NbGraderPreprocessor):
         """Execute and score a submitted notebook; raises NotIsolatedError or CourseError."""
         checks = check_cells(nb, resources["nbgrader"]["assignment"])
         seed = secrets.randbits(64)
-        reports = run(nb, checks, seed, self.limits, self.isolate)
+        seen: dict[int, Evidence] = {}
+        reports = run(nb, checks, seed, self.limits, self.isolate, seen)
         for index, found in reports.items():
             nb.cells[index].outputs = outputs_of(found)
         _refuse_unknown(nb, reports)
         disarm(nb)
-        nb.metadata[EVIDENCE] = {"seed": seed, "isolated": self.isolate}
+        nb.metadata[EVIDENCE] = {
+            "seed": seed,
+            "isolated": self.isolate,
+            "checks": {
+                nb.cells[index].metadata.nbgrader["grade_id"]: each.as_dict()
+                for index, each in seen.items()
+            },
+        }
         return nb, resources
 
 
@@ -144,9 +153,16 @@ def disarm(nb: NotebookNode) -> None:
 
 
 def run(
-    nb: NotebookNode, checks: Checks, seed: int, limits: Limits, isolate: bool
+    nb: NotebookNode,
+    checks: Checks,
+    seed: int,
+    limits: Limits,
+    isolate: bool,
+    seen: dict[int, Evidence] | None = None,
 ) -> dict[int, Report]:
     """Run a notebook in the jail, once without torch and once with it; a report for every check.
+
+    seen: takes up the evidence of each check, by its cell's position.
 
     Exercises in NumPy are judged in the first run, where there is no torch to do their work.  The
     outputs of the last run go into the notebook's other cells.
@@ -165,7 +181,7 @@ def run(
                     continue
                 if index in checks:
                     if index in mine and index not in reports:
-                        reports.update(_climb(submission, mine, mine[index][0], seed))
+                        reports.update(_climb(submission, mine, mine[index][0], seed, seen))
                     _tell(submission, checks, index, reports)
                 else:
                     # What ran too long once is not run a second time.
@@ -179,14 +195,22 @@ def run(
 
 
 def _climb(
-    submission: Submission, checks: Checks, exercise: Exercise, seed: int
+    submission: Submission,
+    checks: Checks,
+    exercise: Exercise,
+    seed: int,
+    seen: dict[int, Evidence] | None,
 ) -> dict[int, Report]:
     """Climb the ladder for every part of an exercise, with one fork of the submission."""
     parts = {index: part for index, (each, part) in checks.items() if each is exercise}
     try:
         with submission.question(exercise) as question:
-            ladder = trusted_ladder(exercise, question, seed)
-            return {index: ladder.climb(part) for index, part in parts.items()}
+            witness = Witness(question)
+            ladder = trusted_ladder(exercise, witness, seed)
+            reports = {index: ladder.climb(part) for index, part in parts.items()}
+            if seen is not None:
+                seen.update(dict.fromkeys(parts, witness.evidence))
+            return reports
     except Gone as gone:
         return {
             index: Report(exercise, part, WRONG, rung="runs", headline=str(gone))

@@ -44,8 +44,10 @@ from traitlets.config import Config, PyFileConfigLoader
 
 from autograder import execute, repair
 from autograder.build import CONFIG, HOUSE, put
+from autograder.evidence import Evidence
 from autograder.execute import EVIDENCE, TrustedExecute
 from autograder.export import FORMATS, lines
+from autograder.sandbox.frames import text
 from course import fixtures
 from course.exercise import CourseError, did_you_mean, find
 from course.ladder import NOT_ATTEMPTED, RIGHT, WRONG, Report
@@ -74,12 +76,22 @@ class GradingError(Exception):
 
 @dataclass(frozen=True)
 class Check:
-    """What one check cell found.  ``part`` is None where the exercise is scored as a whole."""
+    """What one check cell found.  ``part`` is None where the exercise is scored as a whole.
+
+    rung, case, headline: where it stopped and how that is said; seconds: of all its calls; sent,
+    got: hashes of the arguments and of what came back (``autograder.evidence``).
+    """
 
     exercise: str
     part: str | None
     outcome: str
     slip: str | None = None
+    rung: str | None = None
+    case: str | None = None
+    headline: str = ""
+    seconds: float | None = None
+    sent: str = ""
+    got: str = ""
 
 
 @dataclass(frozen=True)
@@ -476,6 +488,7 @@ def _findings(notebook: NotebookNode) -> tuple[tuple[Check, ...], str, str]:
     of its slips.
     """
     checks, slow, died = [], [], ""
+    evidence = notebook.metadata.get(EVIDENCE, {}).get("checks", {})
     for cell in notebook.cells:
         marks = cell.metadata.get("nbgrader", {})
         outputs = cell.get("outputs", [])
@@ -488,11 +501,12 @@ def _findings(notebook: NotebookNode) -> tuple[tuple[Check, ...], str, str]:
             exercise, part = find(called[1])
         except CourseError:
             continue
-        outcome, slip, headline = WRONG, None, ""
+        outcome, slip, headline, where = WRONG, None, "", {}
         for output in outputs:
             said = output.get("data", {}).get(DATA)
             if isinstance(said, dict) and said.get("outcome") in (RIGHT, WRONG, NOT_ATTEMPTED):
                 outcome, headline = said["outcome"], str(said.get("headline"))
+                where = {key: text(said.get(key), 100) or None for key in ("rung", "case")}
                 known = fixtures.of_chapter(exercise.chapter)[exercise.name].slips
                 slip = next((each.name for each in known if each.name == said.get("slip")), None)
         if any(output.get("ename") == "NotGraded" for output in outputs):
@@ -501,7 +515,9 @@ def _findings(notebook: NotebookNode) -> tuple[tuple[Check, ...], str, str]:
             slow.append(f"{called[1]} ran too long")
         elif headline.startswith(PROCESS_ENDED):
             died = headline
-        checks.append(Check(exercise.name, part, outcome, slip))
+        seen = evidence.get(marks["grade_id"], {})
+        where |= {key: seen[key] for key in ("seconds", "sent", "got") if key in seen}
+        checks.append(Check(exercise.name, part, outcome, slip, headline=headline[:300], **where))
     if died:
         return tuple(checks), DIED, died
     return tuple(checks), STOPPED if slow else GRADED, "; ".join(dict.fromkeys(slow))
@@ -733,11 +749,13 @@ def export(course: ClassFolder, to: Path, form: str = "plain") -> Path:
     return to
 
 
-def replay(course: ClassFolder, chapter: str, student: str) -> list[Report]:
+def replay(
+    course: ClassFolder, chapter: str, student: str, seen: list[Evidence | None] | None = None
+) -> list[Report]:
     """Judge a graded submission once more, with the inputs that it was judged with.
 
-    The reports come in the notebook's order; no score is changed.  Raises GradingError if there
-    is nothing to replay.
+    The reports come in the notebook's order; no score is changed.  seen: takes up the evidence of
+    each that ran, to compare with the record's.  Raises GradingError if there is nothing to replay.
     """
     run = load_run(course, student, chapter)
     path = course.path("autograded", student, chapter) / f"{chapter}.ipynb"
@@ -748,13 +766,22 @@ def replay(course: ClassFolder, chapter: str, student: str) -> list[Report]:
         )
     if run.seed is None:
         raise GradingError(f"{student}: nothing was run, so nothing can be replayed: {run.reason}")
+    if run.autograded != _file_hash(path):
+        raise GradingError(
+            f"{student}: {path} is not the one of the record, whose inputs would be used:"
+            f" first, autograder grade {chapter} --student {student}"
+        )
     notebook, _ = repair.read_file(path)
     execution = TrustedExecute(config=course.config)
+    witnessed: dict[int, Evidence] = {}
     found = execute.run(
         notebook,
         execute.check_cells(notebook, chapter),
         run.seed,
         execution.limits,
         execution.isolate,
+        witnessed,
     )
+    if seen is not None:
+        seen += [witnessed.get(index) for index in sorted(found)]
     return [found[index] for index in sorted(found)]

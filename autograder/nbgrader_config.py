@@ -54,3 +54,6 @@ c.HTMLExporter.filters = {
     "mathjax_script": "autograder.mathematics.script",
 }
 c.HTMLExporter.extra_template_basedirs = TEMPLATES
+
+# Where the class reads the book, for links from the class report: "https://example.org/rnn".
+c.ClassReport.book = ""

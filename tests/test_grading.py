@@ -251,16 +251,14 @@ def test_the_report_counts_and_escapes():
     found = chapter("bptt")
     evil = standing("<script>Ada</script>", "</td><img src=x>", ["grad_h_immediate"])
     data = overview(found, [evil, standing()])
-    assert dict(data.exercises)["3.4  The gradient flows back"] == {
-        "right": 0,
-        "wrong": 1,
-        "not attempted": 1,
-    }
-    assert data.slips == (("3.4  the gradient from h(t+1) was dropped", 1),)
+    counts = {label: count for label, count, *_ in data.exercises}
+    assert counts["3.4  The gradient flows back"] == {"right": 0, "wrong": 1, "not attempted": 1}
+    assert [(each.title, each.students) for each in data.slips] == [
+        ("the gradient from h(t+1) was dropped", 1)
+    ]
     text = page(found, [evil, standing()], {"ada": 'x"><script>'})
     assert "<script>" not in text
     assert "<img src=x>" not in text
-    assert text.count("data:image/png;base64,") == 2
     assert text == page(found, [evil, standing()], {"ada": 'x"><script>'})
 
 

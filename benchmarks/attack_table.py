@@ -1,6 +1,6 @@
 """What every attack of tests/attacks earns: with stock nbgrader, and with this project's grader.
 
-    python benchmarks/attacks.py [--only GROUP] [--json benchmarks/attacks.json]
+    python benchmarks/attack_table.py [--only GROUP] [--json benchmarks/attack_table.json]
 
 Both grade the same notebooks with the same checks, from the submitted file to the gradebook, each
 in a class folder of its own.  Stock nbgrader runs inside a container that is made here: namespaces
