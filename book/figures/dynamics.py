@@ -1124,6 +1124,21 @@ def table_sunspots(data: Forecasts) -> Table:
     return Table(["forecast of 1921–2008", "RMSE", "ten networks", "settings"], rows)
 
 
+def table_activity(data: Forecasts, above: float = 110.0) -> Table:
+    """Return the errors in active years and in the others, and how far off active ones are."""
+    active = data.spots > above
+    rows = []
+    for name in ("persistence", "AR(9) on square roots", "network, by blocks"):
+        gaps = np.atleast_2d(data.made[name]) - data.spots
+        inside, outside = (
+            np.mean([rms(gap[which]) for gap in gaps]) for which in (active, ~active)
+        )
+        bias = gaps[:, active].mean()
+        rows.append([name, f"{inside:.1f}", f"{bias:+.1f}".replace("-", "−"), f"{outside:.1f}"])
+    head = [f"{active.sum()} years above {above:g}: RMSE", "mean error", f"other {(~active).sum()}"]
+    return Table(["forecast", *head], rows)
+
+
 def draw_sunspots(data: Forecasts) -> Figure:
     """Draw the series, with one network's forecasts and those of AR(9) on square roots."""
     figures.style()
@@ -1145,6 +1160,105 @@ def draw_sunspots(data: Forecasts) -> Figure:
     for ax in axes:
         ax.grid(True)
     return fig
+
+
+# ---------------------------------------------------------------------------------------- proofs
+
+
+class Proof(NamedTuple):
+    """A function of the chapter, the other method, and how far the two are apart, relatively."""
+
+    name: str
+    other: str
+    error: float
+
+
+def proofs(seed: int = 0, H: int = 6, B: int = 3, T: int = 30) -> list[Proof]:
+    """Compare every function with a method that shares no line with it."""
+    rng = np.random.default_rng(seed)
+    h0, v = rng.uniform(-0.9, 0.9, (B, H)), rng.normal(size=(B, H))
+    W, b = 1.3 * orthogonal(rng, H), rng.normal(0, 0.3, H)
+    x, U = rng.normal(size=(T, B, 3)), rng.normal(0, 0.5, (H, 3))
+    rnn = torch.nn.RNN(3, H, dtype=torch.float64)
+    with torch.no_grad():
+        for parameter, value in zip(rnn.parameters(), (U, W, b, 0 * b), strict=True):
+            parameter.copy_(torch.from_numpy(value))
+        theirs = rnn(torch.from_numpy(x), torch.from_numpy(h0)[None])[0].numpy()
+        alone = rnn(torch.zeros(T, B, 3, dtype=torch.float64), torch.from_numpy(h0)[None])[0]
+
+    def step(h: torch.Tensor) -> torch.Tensor:
+        return torch.tanh(h @ torch.from_numpy(W.T) + torch.from_numpy(b))
+
+    J = [torch.autograd.functional.jacobian(step, torch.from_numpy(h)).numpy() for h in h0]
+    moved = h0 + 1e-60j * v  # a complex step carries the displacement through the orbit itself
+    for _ in range(T):
+        moved = np.tanh(moved @ W.T + b)
+    growth = np.linalg.norm(moved.imag, axis=1) / 1e-60 / np.linalg.norm(v, axis=1)
+
+    small = 0.8 * orthogonal(rng, H)  # a contraction: the only fixed point is where orbits go
+    rest = orbit(h0, small, b, 2000)[-1]
+    w = np.array([1.2, 2.0, 5.0])
+    turn = np.array([bisect(lambda h, w=w: 1 / (1 - h * h) - w, 0.0, 1 - 1e-9) for w in w])
+    h, y = rng.normal(size=(40, H)) + 1.0, rng.normal(size=(40, 2))
+    long = rng.normal(size=500)
+    states = driven(long[:, None, None], h0[:1], U[:, :1], small, b)[:, 0]
+    return [
+        Proof("orbit", "torch.nn.RNN, zero input", apart(orbit(h0, W, b, T), alone.numpy())),
+        Proof("driven", "torch.nn.RNN", apart(driven(x, h0, U, W, b), theirs)),
+        Proof("jacobian", "autograd", apart(jacobian(h0, W, b), np.array(J))),
+        Proof("newton", "2000 steps of a contraction", apart(newton(h0, small, b, 30)[0], rest)),
+        Proof("saddle_node", "bisection", apart(saddle_node(w)[0], turn)),
+        Proof(
+            "lyapunov", "complex step through the orbit",
+            apart(lyapunov(h0, v, W, b, T), np.log(growth) / T),
+        ),
+        Proof(
+            "memory", "lengths of projections",
+            apart(memory(states, long, 8), _projected(states, long, 8)),
+        ),
+        Proof("ridge", "gradient of (1.25) by autograd", _ridge_gradient(h, y, 0.7)),
+        Proof("orbits", "NumPy, one orbit at a time", apart(*_one_by_one(h0, W, b, T))),
+    ]  # fmt: skip
+
+
+def apart(one: np.ndarray, two: np.ndarray) -> float:
+    """Return the largest difference, relative to the largest entry."""
+    return float(np.abs(one - two).max() / np.abs(two).max())
+
+
+def _projected(h: np.ndarray, x: np.ndarray, K: int) -> np.ndarray:
+    basis = np.linalg.qr(h[K - 1 :] - h[K - 1 :].mean(axis=0))[0]
+    past = np.stack([x[K - 1 - k : len(x) - k] for k in range(K)], axis=1)
+    past = past - past.mean(axis=0)
+    return ((basis.T @ past) ** 2).sum(axis=0) / (past**2).sum(axis=0)
+
+
+def _ridge_gradient(h: np.ndarray, y: np.ndarray, penalty: float) -> float:
+    """The largest derivative of (1.25) at the answer, relative to the one at V = 0, c = 0."""
+    V, c = (torch.from_numpy(a).requires_grad_() for a in ridge(h, y, penalty))
+    none = [torch.zeros_like(a, requires_grad=True) for a in (V, c)]
+
+    def slope(V: torch.Tensor, c: torch.Tensor) -> float:
+        left = torch.from_numpy(y) - torch.from_numpy(h) @ V.T - c
+        grads = torch.autograd.grad((left**2).sum() + penalty * (V**2).sum(), (V, c))
+        return max(float(g.abs().max()) for g in grads)
+
+    return slope(V, c) / slope(*none)
+
+
+def _one_by_one(
+    h0: np.ndarray, W: np.ndarray, b: np.ndarray, T: int
+) -> tuple[np.ndarray, np.ndarray]:
+    gains = np.linspace(0.3, 0.9, len(h0))
+    together = orbits(*(torch.from_numpy(a) for a in (h0, gains, W, b)), T).numpy()
+    pairs = zip(h0, gains, strict=True)
+    return together, np.concatenate([orbit(h[None], g * W, b, T) for h, g in pairs], axis=1)
+
+
+def table_proofs() -> Table:
+    """Return the proofs as a table."""
+    rows = [[p.name, p.other, power(p.error)] for p in proofs()]
+    return Table(["function", "against", "relative error"], rows)
 
 
 # ---------------------------------------------------------------------------------------- pitfalls
