@@ -7,9 +7,10 @@ numbers are those of the chapter.
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
@@ -92,11 +93,12 @@ def puzzle(w: float = 1.5, b: float = 0.05, apart: float = 1e-3, T: int = 40) ->
 def draw_puzzle(data: Puzzle) -> Figure:
     """Draw both pairs, side by side."""
     figures.style()
-    fig, axes = plt.subplots(1, 2, figsize=(6.4, 2.8), sharey=True)
+    fig, axes = plt.subplots(1, 2, figsize=(5.6, 2.8), sharey=True)
     for ax, pair in zip(axes, data.pairs, strict=True):
         for run, colour, mark in zip(pair, (BLUE, VERMILION), ("o-", "s--"), strict=True):
             ax.plot(run, mark, ms=3, lw=1, color=colour)
-        ax.set(title=f"starts at {pair[0, 0]:.4f} and {pair[1, 0]:.4f}", xlabel="step t")
+        said = " and ".join(f"{start:.4f}" for start in pair[:, 0])
+        ax.set(title=said.replace("-", "−"), xlabel="step t")
         ax.grid(True)
     axes[0].set(ylabel="h(t)", ylim=(-1, 1))
     return fig
@@ -398,7 +400,8 @@ def _by_stability(ax: plt.Axes, x: np.ndarray, branch: Branch, colour: str) -> N
 def draw_diagram(data: Diagram) -> Figure:
     """Draw the fork, its tilted form with the saddle-node, and where three fixed points are."""
     figures.style()
-    fig, axes = plt.subplots(1, 3, figsize=(8.4, 3.0))
+    fig, panels = plt.subplot_mosaic("AB;CC", figsize=(5.6, 5.8))
+    axes = [panels[name] for name in "ABC"]
     for branch in (data.straight, *data.fork):
         _by_stability(axes[0], branch.w, branch, BLUE)
     axes[0].plot(1, 0, "o", mfc="none", color=VERMILION)
@@ -414,8 +417,8 @@ def draw_diagram(data: Diagram) -> Figure:
     for side in (1, -1):
         axes[2].plot(w, side * edge, color=VERMILION)
     axes[2].text(2.0, 0.0, "3", ha="center", va="center")
-    axes[2].text(0.75, 0.0, "1", ha="center", va="center")
-    axes[2].set(title="how many there are", ylabel="b", ylim=(-0.9, 0.9))
+    axes[2].text(0.5, 0.0, "1", ha="center", va="center")
+    axes[2].set(title="how many fixed points", ylabel="b", xlim=(0.0, 2.5), ylim=(-0.9, 0.9))
     for ax in axes:
         ax.set(xlabel="w")
         ax.grid(True)
@@ -509,8 +512,9 @@ def steps_to_flip(x: float, w: float, limit: int) -> int:
 def bit(w: float = 2.0) -> Bit:
     """Measure when one unit flips, by how much and for how long it must be pushed."""
     h_c, b_c = (float(v[0]) for v in saddle_node(np.array([w])))
-    x = np.zeros(80)
-    for start, size, length in ((10, 0.4, 12), (30, 0.7, 6), (45, -0.4, 12), (62, -1.5, 1)):
+    x = np.zeros(110)
+    pulses = ((8, 0.4, 12), (28, 0.7, 5), (45, 0.7, 10), (68, -0.4, 12), (90, -1.5, 3))
+    for start, size, length in pulses:
         x[start : start + length] = size
     sweep = np.linspace(-1, 1, 2001)
     low, high = 0.2, 1.0
@@ -529,18 +533,18 @@ def bit(w: float = 2.0) -> Bit:
 def draw_bit(data: Bit, loop: Branch) -> Figure:
     """Draw the pulses with the states, and the loop over the curve of fixed points."""
     figures.style()
-    fig, axes = plt.subplots(1, 2, figsize=(7.6, 3.1), width_ratios=(3, 2))
+    fig, axes = plt.subplots(2, 1, figsize=(5.6, 6.0))
     axes[0].plot(data.h, color=BLUE, label="h(t)")
     axes[0].step(np.arange(len(data.x)), data.x, where="mid", color=OCHRE, lw=1.2, label="x(t)")
     for side in (1, -1):
         axes[0].axhline(side * data.predicted, ls=":", lw=1, color=figures.FOREGROUND)
-    axes[0].set(xlabel="step t", ylim=(-1.6, 1.3))
-    axes[0].legend(loc="lower right", ncols=2)
+    axes[0].set(xlabel="step t", ylim=(-1.6, 1.7))
+    axes[0].legend(loc="upper left", ncols=2)
     axes[1].plot(loop.b, loop.h, ":", color=figures.FOREGROUND, label="fixed points")
     axes[1].plot(data.sweep, data.up, color=BLUE, label="x rising")
     axes[1].plot(data.sweep, data.down, "--", color=VERMILION, label="x falling")
-    axes[1].set(xlabel="x", ylabel="h", xlim=(-1, 1))
-    axes[1].legend(loc="lower right", fontsize=9)
+    axes[1].set(xlabel="x", ylabel="h", xlim=(-1, 1), ylim=(-1.1, 1.9))
+    axes[1].legend(loc="upper left")
     for ax in axes:
         ax.grid(True)
     return fig
@@ -591,17 +595,18 @@ def turnings() -> list[Turning]:
 def draw_turnings(data: list[Turning]) -> Figure:
     """Draw the closed curves, and one of the runs over time."""
     figures.style()
-    fig, axes = plt.subplots(1, 2, figsize=(7.4, 3.3), width_ratios=(2, 3))
+    fig, axes = plt.subplots(2, 1, figsize=(5.6, 6.4), height_ratios=(5, 3))
     for d, colour in zip(data, (BLUE, GREEN, OCHRE, VERMILION), strict=True):
         axes[0].plot(*d.h[:1500].T, ".", ms=1.5, color=colour, label=f"g = {d.gain:g}")
-    axes[0].set(xlabel="unit 1", ylabel="unit 2", aspect="equal")
+    axes[0].set(xlabel="unit 1", ylabel="unit 2", aspect="equal", xlim=(-1.1, 2.0))
     some = data[2]
     for i, colour in enumerate((BLUE, VERMILION)):
         axes[1].plot(some.h[:60, i], "o-", ms=3, lw=1, color=colour, label=f"unit {i + 1}")
-    axes[1].set(xlabel="step t", title=f"g = {some.gain:g}")
+    axes[1].set(xlabel="step t", ylabel=f"g = {some.gain:g}")
     for ax in axes:
         ax.grid(True)
-        ax.legend(fontsize=9, loc="upper right", markerscale=2)
+        ax.legend(loc="upper right", markerscale=3, ncols=2 if ax is axes[1] else 1)
+    axes[1].set(ylim=(-0.9, 1.3))
     return fig
 
 
@@ -865,14 +870,14 @@ def energy(h: np.ndarray, W: np.ndarray, b: np.ndarray) -> np.ndarray:
 def draw_recall(data: Recall) -> Figure:
     """Draw the overlaps over time, and what is left of recall under load."""
     figures.style()
-    fig, axes = plt.subplots(1, 2, figsize=(7.4, 3.1))
+    fig, axes = plt.subplots(1, 2, figsize=(5.8, 3.0), sharey=True)
     for (flipped, m), colour in zip(data.overlap.items(), (BLUE, GREEN, VERMILION), strict=True):
         axes[0].plot(m, color=colour, label=f"{flipped:.0%} turned")
         axes[0].plot(data.predicted[flipped], "o", ms=5, mfc="none", color=colour)
-    axes[0].set(xlabel="step t", ylabel="overlap m(t)", ylim=(0, 1.05))
+    axes[0].set(xlabel="step t", ylabel="overlap", ylim=(0, 1.05))
     axes[1].plot(data.loads, data.final, "o-", color=BLUE)
     axes[1].axvline(0.138, ls=":", color=figures.FOREGROUND)
-    axes[1].set(xlabel="patterns for each unit, P / H", ylabel="overlap at the end", ylim=(0, 1.05))
+    axes[1].set(xlabel="load, P / H", title="at the end")
     axes[0].legend()
     for ax in axes:
         ax.grid(True)
@@ -1143,7 +1148,7 @@ def draw_sunspots(data: Forecasts) -> Figure:
     """Draw the series, with one network's forecasts and those of AR(9) on square roots."""
     figures.style()
     years, spots = datasets.sunspots()
-    fig, axes = plt.subplots(2, 1, figsize=(7.0, 4.8), height_ratios=(2, 3))
+    fig, axes = plt.subplots(2, 1, figsize=(6.0, 4.8), height_ratios=(2, 3))
     axes[0].plot(years, spots, lw=1, color=figures.FOREGROUND)
     axes[0].axvspan(1921, 2008, color=SKY, alpha=0.25, lw=0)
     axes[0].set(ylabel="sunspot number", xlim=(1700, 2010))
@@ -1155,11 +1160,23 @@ def draw_sunspots(data: Forecasts) -> Figure:
     axes[1].plot(
         data.years, data.made["network, by blocks"][0], ":", color=BLUE, lw=2, label="network"
     )
-    axes[1].set(xlabel="year", ylabel="one year ahead", xlim=(1920, 2009))
+    axes[1].set(xlabel="year", ylabel="one year ahead", xlim=(1920, 2009), ylim=(0, 240))
     axes[1].legend(loc="upper left", ncols=3)
     for ax in axes:
         ax.grid(True)
     return fig
+
+
+# ---------------------------------------------------------------------------------------- code
+
+
+def source(function: Callable) -> str:
+    """Return the code of an answer as it stands in `solutions`, without docstring and markers."""
+    text = inspect.getsource(function)
+    head, _, rest = text.partition('"""')
+    body = rest.partition('"""')[2]
+    kept = [line for line in body.splitlines() if "### " not in line and line.strip()]
+    return "\n".join([head.rstrip(), *kept]) + "\n"
 
 
 # ---------------------------------------------------------------------------------------- proofs
