@@ -1,4 +1,4 @@
-"""The worked cases in the hints of chapter 1: every number that the reference gives is in the text."""
+"""The worked cases in the hints of chapter 1: what the reference gives stands in the text."""
 
 from __future__ import annotations
 
