@@ -496,6 +496,18 @@ def ridge_mean(h, y, penalty):
     return right.ridge(h, y, penalty * len(h))
 
 
+@slip("dynamics.ridge", "the penalty counts twice", rung="probes", read="(1.25)")
+def ridge_twice(h, y, penalty):
+    """No half stands before the squared error in (1.25), so no two beside the penalty."""
+    return right.ridge(h, y, 2 * penalty)
+
+
+@slip("dynamics.ridge", "the penalty counts half", rung="probes", read="(1.25)")
+def ridge_half(h, y, penalty):
+    """Both terms of (1.25) have the derivative's factor 2."""
+    return right.ridge(h, y, penalty / 2)
+
+
 @slip("dynamics.ridge", "the penalty is squared", rung="probes", read="(1.25)")
 def ridge_squared(h, y, penalty):
     """mu itself stands on the diagonal."""
