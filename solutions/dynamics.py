@@ -215,12 +215,12 @@ if __name__ == "__main__":
             count[i, j] = len(np.unique(np.round(kept, 6)))
         figures.style()
         figure, ax = plt.subplots(figsize=(5.6, 3.6))
-        colours = ax.pcolormesh(gains, biases, count, vmin=1, vmax=3)
+        colours = ax.pcolormesh(gains, biases, count, vmin=1, vmax=3, rasterized=True)
         figure.colorbar(colours, ax=ax, label="fixed points found", ticks=[1, 2, 3])
         w = np.linspace(1.0001, 2.5, 200)
         for side in (1, -1):
             ax.plot(w, side * saddle_node(w)[1], color=figures.PALETTE["vermilion"])
-        ax.set(xlabel="w", ylabel="b")
+        ax.set(xlabel="w", ylabel="b", ylim=(-0.8, 0.8))
         figures.show(figure)
 
 # %% [markdown]
@@ -409,13 +409,8 @@ if __name__ == "__main__":
         last = orbits(start, w, one, zero, 300)[-16:, :, 0]
         figures.style()
         figure, ax = plt.subplots(figsize=(6.4, 3.2))
-        ax.plot(
-            w[::5].numpy(),
-            last[:, ::5].numpy().T,
-            ",",
-            color=figures.PALETTE["blue"],
-            rasterized=True,
-        )
+        points = {"ms": 1.2, "color": figures.PALETTE["blue"], "rasterized": True}
+        ax.plot(w[::5].numpy(), last[:, ::5].numpy().T, ".", **points)
         ax.set(xlabel="w", ylabel="h after 300 steps")
         figures.show(figure)
 
