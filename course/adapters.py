@@ -95,3 +95,63 @@ def apply_function(function: Any, args: Mapping[str, Any]) -> Any:
             ) from None
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return tuple(value.detach().cpu().numpy() for value in _apply(function, args, device))
+
+
+def call_with_tensors(answer: Callable[..., Any], args: Mapping[str, Any]) -> Any:
+    """Call a function of tensors, on the GPU if there is one; answer with a NumPy array.
+
+    With "another device" under ``also``, it is first run where there are shapes and no numbers.
+    """
+    import torch
+
+    args = dict(args)
+    if args.pop("also", "") == "another device":
+        try:
+            _on_device(answer, args, "meta")
+        except (RuntimeError, TypeError, ValueError) as error:
+            raise Finding(
+                "properties",
+                f"on another device it raised {type(error).__name__}:"
+                f" {(str(error).strip() or 'no message').splitlines()[0][:160]}",
+                (
+                    "new tensors go where the arguments are: torch.empty_like, h0.new_zeros;",
+                    "no .item(), .numpy() or .tolist() inside",
+                ),
+            ) from None
+    value = _on_device(answer, args, "cuda" if torch.cuda.is_available() else "cpu")
+    return None if value is None else value.detach().cpu().numpy()
+
+
+def _on_device(answer: Callable[..., Any], args: Mapping[str, Any], device: str) -> Any:
+    """One call with tensors on a device; the answer must be a tensor there, of their dtype."""
+    import torch
+
+    given = {
+        name: torch.tensor(value, device=device) if isinstance(value, np.ndarray) else value
+        for name, value in args.items()
+    }
+    tensors = {name: value for name, value in given.items() if isinstance(value, torch.Tensor)}
+    before = {name: value.clone() for name, value in tensors.items()}
+    value = answer(*given.values())
+    if value is None:
+        return None
+    if not isinstance(value, torch.Tensor):
+        raise Finding("shapes", f"the function returned a {type(value).__name__}, want one tensor")
+    like = next(iter(tensors.values()))
+    if value.dtype != like.dtype:
+        raise Finding(
+            "shapes",
+            f"the answer has dtype {value.dtype} for arguments of {like.dtype}",
+            ("make new tensors from the ones you are given: torch.empty_like, h0.new_zeros",),
+        )
+    if value.device != like.device:
+        raise RuntimeError(f"the answer is on {value.device}, the arguments are on {like.device}")
+    if device != "meta":
+        for name, tensor in tensors.items():
+            if not torch.equal(tensor, before[name]):
+                raise Finding(
+                    "arguments",
+                    f"your function writes into {name}",
+                    ("make a new tensor: a * b, not a *= b",),
+                )
+    return value

@@ -212,7 +212,7 @@ def places(wrong: np.ndarray, output: Output) -> list[str]:
     return lines
 
 
-AXES = {"T": "time t", "B": "sequence", "D": "input", "H": "unit", "K": "class"}
+AXES = {"T": "time t", "B": "sequence", "D": "input", "H": "unit", "K": "class", "L": "lag"}
 """What runs along an axis, by its letter."""
 
 

@@ -35,7 +35,7 @@ ALLOWED = ("adapters.py", "calls.py", "datasets.py", "figures.py")
 REPLACED = (
     "torch", "functorch", "torchgen", "torchvision", "scipy", "jax", "jaxlib", "flax", "autograd",
     "tensorflow", "keras", "mxnet", "cupy", "sklearn", "numba", "sympy", "pytensor", "tinygrad",
-    "casadi", "onnxruntime",
+    "casadi", "onnxruntime", "statsmodels",
 )  # fmt: skip
 HOUSE = ("course", "solutions", "autograder")
 
@@ -58,6 +58,7 @@ class Zygote:
         course.mkdir(parents=True)
         for name in ALLOWED:
             shutil.copy(COURSE / name, course / name)
+        shutil.copytree(COURSE / "data", course / "data")
         (course / "__init__.py").write_text('"""The toolkit, without the checks."""\n')
         self.root = Path(self._folder) / "root"
         self.root.mkdir()
