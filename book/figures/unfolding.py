@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from course import figures, graphs
-from figures.bptt import BLUE, GREEN, VERMILION, Table, difference, exponent, median_seconds, power
+from figures.bptt import BLUE, GREEN, VERMILION, Table, difference, median_seconds, power
 from solutions import unfolding as reference
 from solutions.unfolding import step, unfold
 
@@ -57,6 +57,7 @@ def from_output(graph: graphs.Graph, x: np.ndarray) -> None:
 
     y0 = np.zeros((x.shape[1], 5))
     unfold(graph.watch(step, "o", "h"), params, graph.start("o", y0), graph.inputs("x", x))
+    graph.roles.update(o="output", h="state")  # what goes on is an output here
 
 
 def two_layers(graph: graphs.Graph, x: np.ndarray) -> None:
@@ -115,11 +116,51 @@ def traced(wiring: Callable[[graphs.Graph, np.ndarray], None] = plain, T: int = 
     return graph
 
 
+def rows_of(graph: graphs.Graph) -> list[str]:
+    """Return the letters from bottom to top: x, the hidden ones, o."""
+    drawn = [name for name, role in graph.roles.items() if role != "parameter"]
+    return ["x", *(name for name in drawn if name not in "xo"), "o"]
+
+
 def draw_traced(graph: graphs.Graph) -> Figure:
-    """Draw a graph folded and unfolded; states lie between inputs and outputs."""
-    middle = [name for name, role in graph.roles.items() if role == "state" and name != "o"]
-    hidden = [name for name in ("h",) if name in graph.roles and name not in middle]
-    return graphs.draw(graph, ["x", *middle, *hidden, "o"])
+    """Draw a graph folded and unfolded."""
+    return graphs.draw(graph, rows_of(graph))
+
+
+def foldings() -> dict[str, list[dict[str, object]]]:
+    """Return the rows and the folded arrows of every wiring, found by running it."""
+    found = []
+    for name, wiring in WIRINGS.items():
+        graph = traced(wiring)
+        found.append(
+            {
+                "name": name,
+                "rows": [[letter, graph.roles[letter]] for letter in rows_of(graph)],
+                "arrows": [
+                    [a.source, a.target, a.delay, " ".join(a.weights)] for a in graph.fold()
+                ],
+            }
+        )
+    return {"wirings": found}
+
+
+def unfold_html(data: dict[str, list[dict[str, object]]]) -> str:
+    """Return the element that `_static/unfold.js` turns into a drawing; it holds the arrows.
+
+    Without scripts the sentence inside stays.
+    """
+    said = "; ".join(
+        f"{each['name']}: "
+        + ", ".join(
+            f"{a[0]} to {a[1]}{' one step later' if a[2] == 1 else ''}" for a in each["arrows"]
+        )
+        for each in data["wirings"]
+    )
+    numbers = json.dumps(data, separators=(",", ":"))
+    return (
+        f'<div class="rnn-unfold"><script type="application/json">{numbers}</script>'
+        f"<p>What goes where in four networks. {said}.</p></div>"
+    )
 
 
 # -------------------------------------------------------------------------- the proof, in one table
@@ -170,7 +211,7 @@ def agreements() -> list[Agreement]:
     add("masked batch, last states", "(2.9)", "each alone", held[-1], np.concatenate(alone))
 
     order = np.argsort(-lengths)
-    data, counts = reference.pack(x[:, order], lengths[order])
+    data, _ = reference.pack(x[:, order], lengths[order])
     packed = pack_padded_sequence(torch.from_numpy(x[:, order]), torch.from_numpy(lengths[order]))
     add("packed rows", "(2.10)", "pack_padded_sequence", data, packed.data.numpy())
     with torch.no_grad():
@@ -396,10 +437,7 @@ def _wrong_at(
     x, y = parity(rng, max(lengths), 1, 1000)
     x = x.expand(-1, M, -1, -1)
     steps = torch.tensor(lengths) - 1
-    if kind == "rnn":
-        said = run(x)[steps]
-    else:
-        said = run(windows(x, T)[steps])
+    said = run(x)[steps] if kind == "rnn" else run(windows(x, T)[steps])
     return ((said > 0) != (y[steps] > 0.5)).float().mean(-1).numpy()
 
 
@@ -689,13 +727,15 @@ INPUTS, OUTPUTS = 3, 4  # two symbols and how many are to come; two symbols, the
 class Endings(NamedTuple):
     """Three ways to end, trained on one law.
 
-    law; kl : (3, seeds), exact divergence from the law in nats; mass : (3, seeds), probability that
-    a model gives to the sequences that the law can make; share : (3, longest + 1), how often the
+    law; kl : (3, seeds), exact divergence from the law in nats; length_kl : (seeds,), what of it is
+    in the lengths, (2.17), for the models that draw the length first; mass : (3, seeds), probability
+    that a model gives to the sequences that the law can make; share : (3, longest + 1), how often the
     models of each kind drew a length (median seed); first : the first seed's drawn strings
     """
 
     law: Law
     kl: np.ndarray
+    length_kl: np.ndarray
     mass: np.ndarray
     share: np.ndarray
     first: list[list[str]]
@@ -756,10 +796,13 @@ def endings(law: Law, seeds: int = 3, H: int = 24, B: int = 48, updates: int = 4
         log_q = log_p(net, q, kind, y.expand(M, -1, -1), tau.expand(M, -1)).double()
     kl = (p * (p.log() - log_q)).sum(1).reshape(3, seeds).numpy()
     mass = log_q.exp().sum(1).reshape(3, seeds).numpy()
+    of_length, log_length = law.of_length[1:], q[kind == 2, 0].log_softmax(-1).double().numpy()
+    can = of_length > 0
+    length_kl = (of_length[can] * (np.log(of_length[can]) - log_length[:, can])).sum(1)
     share, strings = _drawn(net, q, kind, longest + 8, rng)
     middle = [int(np.argsort(row)[seeds // 2]) for row in kl]
     picked = [i * seeds + j for i, j in enumerate(middle)]
-    return Endings(law, kl, mass, share[picked], [strings[i] for i in picked])
+    return Endings(law, kl, length_kl, mass, share[picked], [strings[i] for i in picked])
 
 
 def _drawn(
@@ -810,9 +853,8 @@ def draw_endings(data: Sequence[Endings]) -> Figure:
         ):
             at = np.arange(len(share))
             ax.bar(at, share, color=colour, width=0.8)
-            ax.plot(
-                at[: len(law)][law > 0], law[law > 0], "o", ms=5, mfc="none", mec=figures.FOREGROUND
-            )
+            can = law > 0
+            ax.plot(at[: len(law)][can], law[can], "o", ms=5, mfc="none", mec=figures.FOREGROUND)
             ax.set_title(f"{found.law.name}: {name}", size=10)
         column[-1].set(xlabel="length τ")
     for ax in axes[:, 0]:
