@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from course import datasets
 from course.adapters import apply_function
 from course.calls import Finding
 from course.compare import with_article
@@ -25,9 +26,9 @@ from course.exercise import (
     Tolerance,
     as_outputs,
 )
+from course.exercises.common import double, single, sweeps, usual
 
 T, B, D, H, K = 5, 2, 3, 4, 6
-LONG = 11
 
 HIDDEN = ("T", "B", "H")
 OUTPUT = ("T", "B", "K")
@@ -71,54 +72,7 @@ def _states(rng: np.random.Generator, steps: int = T, batch: int = B) -> dict[st
     }
 
 
-def _single(args: Mapping[str, Any]) -> dict[str, Any]:
-    """The same arguments in float32."""
-    return {
-        name: value.astype(np.float32) if getattr(value, "dtype", None) == np.float64 else value
-        for name, value in args.items()
-    }
-
-
-def _reorder(args: Mapping[str, Any], batched: Mapping[str, int]) -> dict[str, Any]:
-    """The same arguments, sequences in reverse order; ``batched`` gives the batch's axis."""
-    return {
-        name: np.flip(value, batched[name]).copy() if name in batched else value
-        for name, value in args.items()
-    }
-
-
-def _usual(
-    draw: Callable[..., dict[str, Any]], rng: np.random.Generator, batched: Mapping[str, int]
-) -> list[Case]:
-    """The values case and the properties that every exercise over time shares."""
-    main = draw(rng)
-    return [
-        Case("random input", "values", main, f"every term counts, T = {T}, B = {B}"),
-        Case("T = 1", "properties", draw(rng, steps=1), "a sequence of one step is a sequence"),
-        Case("unseen length", "properties", draw(rng, steps=LONG), f"T = {LONG}, same weights"),
-        Case("B = 1", "properties", draw(rng, batch=1), "a batch of one keeps its axis"),
-        Case(
-            "batch order",
-            "properties",
-            _reorder(main, batched),
-            "the sequences in reverse order; they must not influence one another",
-        ),
-        Case("float32 in", "properties", _single(main), "the same arguments in single precision"),
-    ]
-
-
 # Oracles.
-
-
-def _sweeps(x: np.ndarray, h0: np.ndarray, U: np.ndarray, W: np.ndarray, b: np.ndarray) -> Any:
-    """States by T sweeps over all steps at once (Jacobi); exact, since time only runs forward.
-
-    Works on complex numbers, for complex steps.
-    """
-    h = np.zeros((len(x), *h0.shape), dtype=np.result_type(x, h0, U, W, b))
-    for _ in range(len(x)):
-        h = np.tanh(x @ U.T + np.concatenate([h0[None], h[:-1]]) @ W.T + b)
-    return h
 
 
 def _complex_step(f: Callable[..., Any], args: Mapping[str, np.ndarray], name: str) -> np.ndarray:
@@ -133,19 +87,9 @@ def _complex_step(f: Callable[..., Any], args: Mapping[str, np.ndarray], name: s
     return grad
 
 
-def _double(**args: Any) -> dict[str, Any]:
-    """The same arguments in float64: oracles answer in double precision."""
-    return {
-        name: np.asarray(value, np.float64)
-        if getattr(value, "dtype", None) == np.float32
-        else value
-        for name, value in args.items()
-    }
-
-
 def _forward_truth(**args: np.ndarray) -> Arrays:
-    a = _double(**args)
-    h = _sweeps(a["x"], a["h0"], a["U"], a["W"], a["b"])
+    a = double(**args)
+    h = sweeps(a["x"], a["h0"], a["U"], a["W"], a["b"])
     return h, np.einsum("kh,tbh->tbk", a["V"], h) + a["c"]
 
 
@@ -155,12 +99,12 @@ def _log_likelihood(o: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _loss_truth(**args: np.ndarray) -> Arrays:
-    a = _double(**args)
+    a = double(**args)
     return (np.asarray(-np.sum(a["mask"] * _log_likelihood(a["o"], a["y"]))),)
 
 
 def _grad_o_truth(**args: np.ndarray) -> Arrays:
-    a = _double(**args)
+    a = double(**args)
     o, grad = a["o"], np.empty(a["o"].shape)
     for k in range(K):  # every step and sequence at once: they don't touch one another
         moved = o.astype(complex)
@@ -190,18 +134,18 @@ def _adjoint(do: np.ndarray, h: np.ndarray, W: np.ndarray, V: np.ndarray, cut: i
 
 
 def _grad_h_truth(**args: np.ndarray) -> Arrays:
-    a = _double(**args)
+    a = double(**args)
     return (_adjoint(a["do"], a["h"], a["W"], a["V"], cut=len(a["h"])),)
 
 
 def _truncated_truth(**args: Any) -> Arrays:
-    a = _double(**args)
+    a = double(**args)
     return (_adjoint(a["do"], a["h"], a["W"], a["V"], cut=a["k"]),)
 
 
 def _grad_params_truth(**args: np.ndarray) -> Arrays:
     """Each step's own copy of the parameters, moved by complex steps."""
-    a = _double(**args)
+    a = double(**args)
     before = np.concatenate([a["h0"][None], a["h"][:-1]])
     pre = np.arctanh(a["h"])
     width, outputs = a["h"].shape[-1], a["do"].shape[-1]
@@ -229,11 +173,11 @@ def _clip_truth(grads: list[np.ndarray], max_norm: float) -> Arrays:
 
 
 def _rtrl_truth(**args: np.ndarray) -> Arrays:
-    a = _double(**args)
+    a = double(**args)
     g = a.pop("g")
 
     def weighted(**moved: np.ndarray) -> Any:
-        return (g * _sweeps(**moved)).sum()
+        return (g * sweeps(**moved)).sum()
 
     return tuple(_complex_step(weighted, a, name) for name in ("U", "W", "b"))
 
@@ -289,6 +233,20 @@ def _unpack_clip(raw: Any, names: Sequence[str]) -> tuple[Any, ...]:
     return (*clipped, norm)
 
 
+def _unpack_train(raw: Any, names: Sequence[str]) -> tuple[Any, ...]:
+    """A pair of a list of five arrays and a curve, laid out flat."""
+    params, curve = as_outputs(raw, ("params", "curve"))
+    if not isinstance(params, list | tuple):
+        raise Finding(
+            "shapes",
+            f"params is {with_article(type(params).__name__)}, want a list of five arrays",
+            ("two things come back, in this order: the list, and the curve",),
+        )
+    if len(params) != 5:
+        raise Finding("shapes", f"params has {len(params)} arrays, want 5: U, W, b, V, c")
+    return (*params, curve)
+
+
 # Cases.
 
 
@@ -314,7 +272,7 @@ def _forward_cases(rng: np.random.Generator) -> list[Case]:
             "no input, no biases: h(1) = tanh(W h(0)), and so on",
         ),
         Case("c alone", "probes", only(c=some["c"]), "h is zero, so o(t) = c"),
-        *_usual(_network, rng, {"x": 1, "h0": 0}),
+        *usual(_network, rng, {"x": 1, "h0": 0}),
     ]
 
 
@@ -349,7 +307,7 @@ def _loss_cases(rng: np.random.Generator) -> list[Case]:
             _far_below(rng, counts=0.0),
             "the same, but that step does not count; 0 times infinity is not 0",
         ),
-        *_usual(_targets, rng, {"o": 1, "y": 1, "mask": 1}),
+        *usual(_targets, rng, {"o": 1, "y": 1, "mask": 1}),
     ]
 
 
@@ -391,7 +349,7 @@ def _grad_o_cases(rng: np.random.Generator) -> list[Case]:
             f"1/{K} everywhere, less 1 at the target; no padding",
         ),
         Case("no padding", "probes", whole, "every step counts"),
-        *_usual(_targets, rng, {"o": 1, "y": 1, "mask": 1}),
+        *usual(_targets, rng, {"o": 1, "y": 1, "mask": 1}),
         *_large(rng),
     ]
 
@@ -435,7 +393,7 @@ def _backward_probes(rng: np.random.Generator) -> list[Case]:
 
 
 def _grad_h_cases(rng: np.random.Generator) -> list[Case]:
-    return [*_backward_probes(rng), *_usual(_states, rng, {"do": 1, "h": 1})]
+    return [*_backward_probes(rng), *usual(_states, rng, {"do": 1, "h": 1})]
 
 
 def _truncated_cases(rng: np.random.Generator) -> list[Case]:
@@ -453,7 +411,7 @@ def _truncated_cases(rng: np.random.Generator) -> list[Case]:
             chunks(rng, steps=6, k=3),
             "T = 6, k = 3: nothing crosses from step 4 to step 3",
         ),
-        *_usual(chunks, rng, {"do": 1, "h": 1}),
+        *usual(chunks, rng, {"do": 1, "h": 1}),
         Case(
             "k above T", "properties", chunks(rng, k=T + 3), "the chunk is longer than the sequence"
         ),
@@ -485,7 +443,7 @@ def _grad_params_cases(rng: np.random.Generator) -> list[Case]:
             start,
             "dh is zero after step 1, so W's gradient meets h(0), and tanh' belongs to h(1)",
         ),
-        *_usual(_param_inputs, rng, {"dh": 1, "do": 1, "x": 1, "h": 1, "h0": 0}),
+        *usual(_param_inputs, rng, {"dh": 1, "do": 1, "x": 1, "h": 1, "h0": 0}),
     ]
 
 
@@ -567,7 +525,7 @@ def _rtrl_cases(rng: np.random.Generator) -> list[Case]:
             "T = 3, W = 0: only each step's own copy counts; the three are summed",
         ),
         Case("loss at the last step alone", "probes", end, "all that is earlier comes through W"),
-        *_usual(_rtrl_inputs, rng, {"g": 1, "x": 1, "h0": 0}),
+        *usual(_rtrl_inputs, rng, {"g": 1, "x": 1, "h0": 0}),
     ]
 
 
@@ -583,7 +541,7 @@ def _torch_cases(rng: np.random.Generator) -> list[Case]:
     return [
         Case("one step", "probes", _torch_inputs(rng, steps=1), "T = 1: one step, one road"),
         Case("loss at the last step alone", "probes", end, "what comes earlier came through W"),
-        *_usual(_torch_inputs, rng, {"dh": 1, "x": 1, "h0": 0}),
+        *usual(_torch_inputs, rng, {"dh": 1, "x": 1, "h0": 0}),
         Case(
             "gradcheck",
             "properties",
@@ -601,6 +559,105 @@ def _torch_cases(rng: np.random.Generator) -> list[Case]:
 
 def _torch_oracle(**args: Any) -> Arrays:
     return _torch_truth(**{name: value for name, value in args.items() if name != "also"})
+
+
+def _train_inputs(rng: np.random.Generator, batches: int = 3) -> dict[str, Any]:
+    drawn = _network(rng)
+    targets = [_targets(rng) for _ in range(batches)]
+    return {
+        "params": [drawn[name] for name in "UWbVc"],
+        "x": rng.normal(size=(batches, T, B, D)),
+        "y": np.stack([each["y"] for each in targets]),
+        "mask": np.stack([each["mask"] for each in targets]),
+        "rate": 0.3,
+        "momentum": 0.8,
+        "max_norm": 0.4,
+    }
+
+
+def _tale_inputs(rng: np.random.Generator) -> dict[str, Any]:
+    """Two passes over the first part of the tale, 26 updates."""
+    codes, alphabet = datasets.letters(datasets.tale())
+    size, width = len(alphabet), 32
+    passes = [
+        datasets.next_letter(codes[start : int(0.85 * len(codes))], size, 16, 8) for start in (0, 7)
+    ]
+    x, y, mask = (np.concatenate(each) for each in zip(*passes, strict=True))
+    params = [
+        rng.normal(0, 0.1, (width, size)),
+        0.9 * np.linalg.qr(rng.normal(size=(width, width)))[0],
+        np.zeros(width),
+        rng.normal(0, 0.1, (size, width)),
+        np.zeros(size),
+    ]
+    how = {"rate": 0.2, "momentum": 0.9, "max_norm": 1.0}
+    return {"params": params, "x": x, "y": y, "mask": mask, **how}
+
+
+def _train_cases(rng: np.random.Generator) -> list[Case]:
+    one = {**_train_inputs(rng, 1), "max_norm": 100.0}
+    short = _train_inputs(rng, 1)
+    still = {**_train_inputs(rng, 2), "max_norm": 100.0, "momentum": 0.0}
+    rolling = {**_train_inputs(rng, 2), "max_norm": 100.0}
+    main = _train_inputs(rng)
+    single_main = {**single(main), "params": [p.astype(np.float32) for p in main["params"]]}
+    return [
+        Case(
+            "one update",
+            "probes",
+            one,
+            "N = 1, no clipping: θ less η times the gradient, divided by how many steps count",
+        ),
+        Case("clipped", "probes", short, "N = 1: the gradient, divided, is longer than max_norm"),
+        Case("no momentum", "probes", still, "N = 2, μ = 0: each batch meets the new parameters"),
+        Case("momentum", "probes", rolling, "N = 2: the second step keeps 0.8 of the first"),
+        Case("random input", "values", main, "N = 3, every term counts"),
+        Case("float32 in", "properties", single_main, "the same arguments in single precision"),
+        Case(
+            "a tale",
+            "properties",
+            _tale_inputs(rng),
+            "26 updates on a text: about 3 bits a character on what was held out, where the"
+            " frequencies of letters alone give 4.1",
+        ),
+    ]
+
+
+def _train_truth(**args: Any) -> Arrays:
+    """torch.nn.RNN, cross_entropy, autograd, and torch.optim.SGD with momentum."""
+    import torch
+
+    U, W, b, V, c = (torch.tensor(p, dtype=torch.float64) for p in args["params"])
+    rnn = torch.nn.RNN(U.shape[1], len(W), dtype=torch.float64)
+    head = torch.nn.Linear(len(W), len(V), dtype=torch.float64)
+    learned = {
+        rnn.weight_ih_l0: U,
+        rnn.weight_hh_l0: W,
+        rnn.bias_ih_l0: b,
+        head.weight: V,
+        head.bias: c,
+    }
+    with torch.no_grad():
+        rnn.bias_hh_l0.zero_()
+        for parameter, value in learned.items():
+            parameter.copy_(value)
+    descent = torch.optim.SGD(list(learned), lr=args["rate"], momentum=args["momentum"])
+    curve = []
+    for x, y, mask in zip(args["x"], args["y"], args["mask"], strict=True):
+        o = head(rnn(torch.tensor(x, dtype=torch.float64))[0])
+        each = torch.nn.functional.cross_entropy(
+            o.flatten(0, 1), torch.tensor(y).flatten(), reduction="none"
+        )
+        weight = torch.tensor(mask, dtype=torch.float64).flatten()
+        mean = (each * weight).sum() / weight.sum()
+        curve.append(mean.item())
+        descent.zero_grad()
+        mean.backward()
+        norm = torch.cat([p.grad.flatten() for p in learned]).norm()
+        for parameter in learned:
+            parameter.grad *= min(1.0, args["max_norm"] / float(norm))
+        descent.step()
+    return (*(p.detach().numpy() for p in learned), np.array(curve))
 
 
 SHAPES = {
@@ -725,6 +782,25 @@ CHAPTER = Chapter(
             kind="class",
             uses_torch=True,
         ),
+        Exercise(
+            "bptt.train",
+            "3.10",
+            "Train it on a text",
+            "(3.29)",
+            3,
+            (
+                Output("U", ("H", "D")),
+                Output("W", ("H", "H")),
+                Output("b", ("H",)),
+                Output("V", ("K", "H")),
+                Output("c", ("K",)),
+                Output("curve", ("N",)),
+            ),
+            _train_cases,
+            _train_truth,
+            tolerance=Tolerance(1e-5, "gradients in single precision are fine, over 26 updates"),
+            unpack=_unpack_train,
+        ),
     ),
-    questions=(Question("bptt.explain", "3.10", "Must it explode?", 3),),
+    questions=(Question("bptt.explain", "3.11", "Must it explode?", 3),),
 )
