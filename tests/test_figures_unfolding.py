@@ -181,7 +181,7 @@ def test_endings_are_as_the_page_says(ended):
     assert first > max(end, halting)  # it has to steer
     assert np.median(brackets.length_kl) < 0.5 * first  # and that is in the content
     content = lengths.kl[2] - lengths.length_kl
-    assert np.abs(content).max() < 0.01  # nothing to learn but two numbers
+    assert np.abs(content).max() < 0.02  # nothing to learn but two numbers
     law = brackets.law.of_length
     for share in brackets.share:
         assert np.abs(share[: len(law)] - law).max() < 0.15
