@@ -51,7 +51,10 @@
       d: "M0,0 L-8,-4 L-8,4 Z", fill: "currentColor",
       transform: `translate(${tip}) rotate(${angle})`,
     }, svg);
-    return [(x + u) / 2 + 0.5 * bend * side[0], (y + v) / 2 + 0.5 * bend * side[1]];
+    // Where its letter goes: the middle, but near the beginning of a curve, where it meets no other.
+    const part = bend ? 0.27 : 0.5;
+    const along = (a, m, b) => (1 - part) ** 2 * a + 2 * part * (1 - part) * m + part ** 2 * b;
+    return [along(x, middle[0], u), along(y, middle[1], v)];
   }
 
   function node(svg, at, radius, letter, time, role) {

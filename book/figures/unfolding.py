@@ -39,10 +39,15 @@ def weights(seed: int = 0, D: int = 3, H: int = 4, K: int = 5) -> dict[str, np.n
     }
 
 
+def initial(x: np.ndarray, size: int = 4) -> np.ndarray:
+    """Return a state (B, size) for a batch of x (T, B, D); not zero, which would hide arrows."""
+    return np.random.default_rng(3).normal(0, 0.5, (x.shape[1], size))
+
+
 def plain(graph: graphs.Graph, x: np.ndarray) -> None:
     """The network of (2.3)."""
-    params, h0 = graph.parameters(**weights()), np.zeros((x.shape[1], 4))
-    unfold(graph.watch(step, "h", "o"), params, graph.start("h", h0), graph.inputs("x", x))
+    params, h0 = graph.parameters(**weights()), graph.start("h", initial(x))
+    unfold(graph.watch(step, "h", "o"), params, h0, graph.inputs("x", x))
 
 
 def from_output(graph: graphs.Graph, x: np.ndarray) -> None:
@@ -55,8 +60,8 @@ def from_output(graph: graphs.Graph, x: np.ndarray) -> None:
         h = np.tanh(b + y @ R.T + x @ U.T)
         return h @ V.T + c, h
 
-    y0 = np.zeros((x.shape[1], 5))
-    unfold(graph.watch(step, "o", "h"), params, graph.start("o", y0), graph.inputs("x", x))
+    y0 = graph.start("o", initial(x, 5))
+    unfold(graph.watch(step, "o", "h"), params, y0, graph.inputs("x", x))
     graph.roles.update(o="output", h="state")  # what goes on is an output here
 
 
@@ -75,8 +80,7 @@ def two_layers(graph: graphs.Graph, x: np.ndarray) -> None:
         g = np.tanh(g @ S.T + h @ R.T)
         return (h, g), g @ V.T + c
 
-    zero = np.zeros((x.shape[1], 4))
-    start = graph.start("h", zero), graph.start("g", zero)
+    start = graph.start("h", initial(x)), graph.start("g", initial(x))
     unfold(graph.watch(step, ("h", "g"), "o"), params, start, graph.inputs("x", x))
 
 
@@ -92,11 +96,10 @@ def two_directions(graph: graphs.Graph, x: np.ndarray) -> None:
         h = np.tanh(b + h @ W.T + x @ U.T)
         return h, h
 
-    T, zero = len(x), np.zeros((x.shape[1], 4))
-    xs = graph.inputs("x", x)
-    _, h = unfold(graph.watch(step, "h"), forth, graph.start("h", zero), xs)
+    T, xs = len(x), graph.inputs("x", x)
+    _, h = unfold(graph.watch(step, "h"), forth, graph.start("h", initial(x)), xs)
     backwards = graph.watch(step, "g", times=range(T, 0, -1))
-    _, g = unfold(backwards, back, graph.start("g", zero, T + 1), xs[::-1])
+    _, g = unfold(backwards, back, graph.start("g", initial(x), T + 1), xs[::-1])
     for t, both in enumerate(zip(h, g[::-1], strict=True), start=1):
         graph.name("o", np.concatenate(both, axis=-1) @ V.T + c, t)
 
@@ -372,7 +375,7 @@ def sharing(
     rates: Sequence[float] = (0.01, 0.03),
     seeds: int = 5,
     lengths: Sequence[int] = (2, 5, 8, 10, 11, 12, 15, 20, 30, 50),
-    updates: int = 250,
+    updates: int = 300,
 ) -> Sharing:  # fmt: skip
     """Train a recurrent network and a window network on the running parity, tuned alike.
 
@@ -458,7 +461,7 @@ def draw_sharing(data: Sharing) -> Figure:
     left.minorticks_off()
     left.legend()
     right.axvline(data.T, lw=1, ls="--", color=figures.FOREGROUND)
-    right.text(data.T + 1, 0.03, f"trained on {data.T} steps", size=9)
+    right.text(data.T + 1, 0.41, f"trained on {data.T} steps", size=9)
     right.set(xlabel="length of the sequence", ylim=(-0.02, 0.6))
     return fig
 
@@ -728,9 +731,9 @@ class Endings(NamedTuple):
     """Three ways to end, trained on one law.
 
     law; kl : (3, seeds), exact divergence from the law in nats; length_kl : (seeds,), what of it is
-    in the lengths, (2.17), for the models that draw the length first; mass : (3, seeds), probability
-    that a model gives to the sequences that the law can make; share : (3, longest + 1), how often the
-    models of each kind drew a length (median seed); first : the first seed's drawn strings
+    in the lengths, (2.17), for the models that draw the length first; mass : (3, seeds), the
+    probability that a model gives to the sequences that the law can make; share : (3, longest + 9),
+    how often the median seed of each kind drew a length; first : some strings that it drew
     """
 
     law: Law
@@ -769,7 +772,7 @@ def log_p(
 
 
 def _inputs(y: torch.Tensor, tau: torch.Tensor, kind: torch.Tensor) -> torch.Tensor:
-    """Return what is read, (T + 1, M, B, 3): the start signal, then symbols; and what is to come."""
+    """Return what is read, (T + 1, M, B, 3): the start signal and the symbols; what is to come."""
     M, B, T = y.shape
     symbols = torch.nn.functional.one_hot(y, 2).float().permute(2, 0, 1, 3)
     symbols = torch.cat([symbols.new_zeros(1, M, B, 2), symbols])

@@ -665,7 +665,7 @@ def _sampler_cases(ending: str) -> Callable[[np.random.Generator], list[Case]]:
                 "no memory",
                 "probes",
                 loose,
-                "every step gives the same scores; u ends it at the fifth draw, or by its first number",
+                "every step gives the same scores; u alone decides when it ends",
             ),
         ]
         if ending == "length":
