@@ -15,6 +15,7 @@ import secrets
 import struct
 import zlib
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import nh3
@@ -320,10 +321,17 @@ def _is_png(value: Any) -> bool:
 _WARM: dict[tuple[bool, bool], Zygote] = {}
 
 
-def warm(isolate: bool) -> None:
-    """Start the warm processes; raises RuntimeError if one does not start."""
-    for with_torch in (False, True):
-        _zygote(with_torch, isolate)
+def warm(isolate: bool, name: str) -> None:
+    """Start the warm processes, and load a chapter's references meanwhile.
+
+    Raises RuntimeError if a process does not start.
+    """
+    with ThreadPoolExecutor() as threads:
+        started = [threads.submit(_zygote, with_torch, isolate) for with_torch in (True, False)]
+        for exercise in chapter(name).exercises:
+            verify.reference(exercise)
+    for each in started:
+        each.result()
 
 
 def _zygote(torch: bool, isolate: bool) -> Zygote:

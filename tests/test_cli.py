@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from small_class import answered, hand_in, new_class
 
-from autograder import build, cli, grading, verify
+from autograder import build, cli, grading, verify, work
 from course.exercise import chapter
 
 
@@ -189,7 +189,7 @@ def test_an_interrupt_ends_it_at_once_and_records_nothing(tmp_path):
     assert grading.load_run(course, "zoe", "bptt") is None
     hand_in(course, "zoe", answered(course))
     (zoe,) = grading.grade(course, "bptt")
-    assert (zoe.auto, zoe.run.ending) == (8, grading.GRADED)
+    assert (zoe.auto, zoe.run.ending) == (8, work.GRADED)
 
 
 def test_nobody_and_nobody_of_that_name(run, course, tmp_path):
