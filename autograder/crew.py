@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from multiprocessing import get_all_start_methods, get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 
 from autograder import work
 from autograder.folder import GradingError
@@ -230,23 +230,19 @@ class Cluster:
 
     setting: Setting
     address: str
-    patience: float = 60.0
+    patience: ClassVar[float] = 60.0
     """Seconds to wait for a worker, where there is none."""
+    answer_within: ClassVar[float] = 20.0
+    """Seconds that the scheduler has to answer."""
     _busy: dict[str, tuple[Task, Future]] = field(default_factory=dict, init=False)
-    _refused: dict[str, str] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
-        try:
-            from distributed import Client
-        except ImportError:
-            raise GradingError(
-                "a cluster needs dask.distributed: pip install distributed, in the version that"
-                " requirements.txt names"
-            ) from None
+        from distributed import Client  # takes a second, and only clusters need it
+
         for name in ("distributed.client", "distributed.comm", "distributed.core"):
             logging.getLogger(name).setLevel(logging.CRITICAL)  # what goes wrong is said here
         try:
-            self._client = Client(self.address, timeout=10, set_as_default=False)
+            self._client = Client(self.address, timeout=self.answer_within, set_as_default=False)
         except (OSError, ValueError, TypeError) as error:
             raise GradingError(
                 f"no scheduler answers at {self.address} ({str(error).splitlines()[0]}):"

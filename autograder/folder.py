@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
 import glob
 import os
 import re
@@ -66,9 +67,13 @@ class ClassFolder:
         """nbgrader's view of the folder, set to an assignment and a student."""
         return CourseDirectory(config=self.config, **ids)
 
+    @functools.cached_property
+    def _layout(self) -> CourseDirectory:
+        return self.coursedir()
+
     def path(self, step: str, student: str, chapter: str) -> Path:
         """The folder of a step ("submitted", "autograded", "feedback") of one submission."""
-        coursedir = self.coursedir()
+        coursedir = self._layout
         return Path(
             coursedir.format_path(getattr(coursedir, f"{step}_directory"), student, chapter)
         )
@@ -96,7 +101,7 @@ class ClassFolder:
         """When a submission was handed in, if that is known; ValueError if it can't be read."""
         folder = self.path("submitted", student, chapter)
         try:
-            return self.coursedir().get_existing_timestamp(str(folder))
+            return self._layout.get_existing_timestamp(str(folder))
         except (ValueError, OverflowError, AttributeError):  # the last: nbgrader's message fails
             raise ValueError("its timestamp.txt holds no date: correct it, or delete it") from None
 

@@ -7,7 +7,6 @@ import datetime
 import glob
 import json
 import logging
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +14,6 @@ from types import SimpleNamespace
 import sqlalchemy
 import sqlalchemy.exc
 from nbgrader.api import (
-    Assignment,
     Comment,
     Grade,
     GradeCell,
@@ -122,6 +120,7 @@ class Writer:
             )
         (notebook,) = assignment.notebooks
         self._assignment, self._notebook = assignment.id, notebook.id
+        self._due = assignment.duedate
         cells = {
             kind: {each.name: each.id for each in notebook._base_cells if isinstance(each, kind)}
             for kind in (GradeCell, SolutionCell, TaskCell)
@@ -203,18 +202,19 @@ class Writer:
         return run
 
     def _put_notebook(self, result: Result) -> None:
-        """Put the graded notebook, and the files beside it, in the place of the old ones."""
+        """Put the graded notebook, and the files beside it, in the place of the old ones.
+
+        Each file is replaced in one step, and none of the old ones stays.
+        """
         folder = self.course.path("autograded", result.student, self.chapter)
-        new = folder.with_name(f".{folder.name}.new")
-        shutil.rmtree(new, ignore_errors=True)
-        new.mkdir(parents=True)
+        wanted = {folder / f"{self.chapter}.ipynb"}
         for relative, source in self._beside(result.student).items():
-            (new / relative).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(source, new / relative)
-        (new / f"{self.chapter}.ipynb").write_text(result.notebook, encoding="utf-8", newline="")
-        if folder.exists():
-            shutil.rmtree(folder)
-        new.rename(folder)
+            wanted.add(folder / relative)
+            put(folder / relative, Path(source).read_bytes())
+        put(folder / f"{self.chapter}.ipynb", result.notebook)
+        for path in folder.rglob("*"):
+            if path not in wanted and not path.is_dir():
+                path.unlink()
         self._converter.set_permissions(self.chapter, result.student)
 
     def _beside(self, student: str) -> dict[str, str]:
@@ -236,22 +236,27 @@ class Writer:
         if db.connection().dialect.name == "sqlite":
             # Wait for the right to write now, not in the middle, where SQLite may refuse at once.
             db.connection().exec_driver_sql("BEGIN IMMEDIATE")
-        submission, notebook = self._submission(result.student)
+        notebook, seconds_late = self._submission(result.student)
         self._save_grades(notebook, result.scores)
         self._save_comments(notebook, result.comments)
         if self._late is not None:
-            penalty = self._penalty(result.student, submission, notebook)
+            penalty = self._penalty(result.student, notebook, seconds_late)
             db.execute(
                 update(SubmittedNotebook.__table__)
                 .where(SubmittedNotebook.__table__.c.id == notebook)
                 .values(late_submission_penalty=penalty)
             )
 
-    def _submission(self, student: str) -> tuple[str, str]:
-        """The ids of a student's submission and of its notebook, which are made if need be."""
+    def _submission(self, student: str) -> tuple[str, float]:
+        """The id of a student's notebook, which is made if need be, and how late it is."""
         db = self.gradebook.db
         row = db.execute(
-            select(SubmittedAssignment.id, SubmittedNotebook.id)
+            select(
+                SubmittedAssignment.id,
+                SubmittedNotebook.id,
+                SubmittedAssignment.timestamp,
+                SubmittedAssignment.extension,
+            )
             .join(SubmittedNotebook, SubmittedNotebook.assignment_id == SubmittedAssignment.id)
             .where(
                 SubmittedAssignment.assignment_id == self._assignment,
@@ -263,13 +268,16 @@ class Writer:
             when = parse_utc(self.course.timestamp(student, self.chapter))
         except ValueError:
             when = None
-        if row:
-            if when:
-                assignments = SubmittedAssignment.__table__
-                db.execute(
-                    update(assignments).where(assignments.c.id == row[0]).values(timestamp=when)
-                )
-            return row[0], row[1]
+        if row is None:
+            return self._new_submission(student, when), self._seconds_late(when, None)
+        submission, notebook, before, extension = row
+        if when and when != before:
+            rows = SubmittedAssignment.__table__
+            db.execute(update(rows).where(rows.c.id == submission).values(timestamp=when))
+        return notebook, self._seconds_late(when or before, extension)
+
+    def _new_submission(self, student: str, when: datetime.datetime | None) -> str:
+        db = self.gradebook.db
         if not db.scalar(select(Student.id).where(Student.id == student)):
             db.execute(insert(Student.__table__).values(id=student))
         submission, notebook = new_uuid(), new_uuid()
@@ -277,7 +285,14 @@ class Writer:
         db.execute(insert(SubmittedAssignment.__table__).values(id=submission, **of))
         of = {"assignment_id": submission, "notebook_id": self._notebook}
         db.execute(insert(SubmittedNotebook.__table__).values(id=notebook, **of))
-        return submission, notebook
+        return notebook
+
+    def _seconds_late(
+        self, when: datetime.datetime | None, extension: datetime.timedelta | None
+    ) -> float:
+        if when is None or self._due is None:
+            return 0.0
+        return (when - self._due - (extension or datetime.timedelta())).total_seconds()
 
     def _save_grades(self, notebook: str, scores: Mapping[str, float | None]) -> None:
         """Save automatic scores.  No old one stays, even where the notebook has lost the cell."""
@@ -331,20 +346,19 @@ class Writer:
         if new:
             db.execute(insert(COMMENTS), new)
 
-    def _penalty(self, student: str, submission: str, notebook: str) -> float | None:
+    def _penalty(self, student: str, notebook: str, seconds_late: float) -> float | None:
         """What nbgrader's step and the class's plugin take off for lateness."""
-        db, late = self.gradebook.db, self._late
-        seconds = self._seconds_late(submission)
-        if seconds <= 0:
+        if seconds_late <= 0:
             return None
-        score = db.scalar(
+        late = self._late
+        score = self.gradebook.db.scalar(
             select(func.coalesce(func.sum(Grade.score), 0.0)).where(Grade.notebook_id == notebook)
         )
         late.student_id, late.assignment_id, late.notebook_id = student, self.chapter, self.chapter
         late.gradebook, late.db_url = self.gradebook, self.course.coursedir().db_url
         try:
             late.init_plugin()
-            penalty = late.plugin_inst.late_submission_penalty(student, score, seconds)
+            penalty = late.plugin_inst.late_submission_penalty(student, score, seconds_late)
         except Exception as error:  # the plugin is the class's own code
             raise GradingError(
                 f"{late.plugin_class.__name__}, which gives late penalties, failed for {student}"
@@ -355,13 +369,3 @@ class Writer:
             if penalty is None
             else late._check_late_penalty(SimpleNamespace(score=score), penalty)
         )
-
-    def _seconds_late(self, submission: str) -> float:
-        when, due, extension = self.gradebook.db.execute(
-            select(SubmittedAssignment.timestamp, Assignment.duedate, SubmittedAssignment.extension)
-            .join(Assignment, Assignment.id == SubmittedAssignment.assignment_id)
-            .where(SubmittedAssignment.id == submission)
-        ).one()
-        if when is None or due is None:
-            return 0.0
-        return (when - due - (extension or datetime.timedelta())).total_seconds()

@@ -132,7 +132,7 @@ def test_what_costs_two_workers_could_not_be_run(fresh, scheduler, workers):
     run = grading.load_run(fresh, "student-0", "bptt")
     assert run.ending == work.FAILED
     assert "ended 2 times" in run.reason
-    assert tables(fresh)["submitted_notebook"] == [("student-0", "bptt", False, None, 0.0)]
+    assert ("student-0", "bptt", False, None, 0.0) in tables(fresh)["submitted_notebook"]
 
 
 def test_a_worker_of_another_version_is_refused(fresh, scheduler, workers, monkeypatch):
@@ -151,6 +151,7 @@ def test_a_worker_that_comes_later_is_looked_at_too(fresh):
 
 
 def test_no_scheduler_is_said(fresh, monkeypatch):
+    monkeypatch.setattr(crew.Cluster, "answer_within", 2.0)
     with pytest.raises(GradingError, match=r"no scheduler answers at tcp://127\.0\.0\.1:9 "):
         grading.grade(fresh, "bptt", scheduler="tcp://127.0.0.1:9")
     with pytest.raises(GradingError, match="no scheduler answers at nonsense"):

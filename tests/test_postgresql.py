@@ -6,6 +6,7 @@ import contextlib
 import csv
 import os
 import pwd
+import re
 import shutil
 import subprocess
 import time
@@ -17,9 +18,10 @@ from gradebooks import tables
 from small_class import answered, hand_in, new_class, scores, short_source
 
 from autograder import grading
-from autograder.build import as_json, put_class
+from autograder.build import HOUSE, as_json, put_class
 from autograder.grading import ClassFolder, GradingError
 
+PAGE = (HOUSE / "book" / "instructors.md").read_text(encoding="utf-8")
 pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning")
 
 
@@ -32,7 +34,7 @@ def programs() -> Path | None:
 
 @contextlib.contextmanager
 def server(folder: Path) -> Iterator[str]:
-    """A PostgreSQL of its own in a folder; yields the address of an empty database.
+    """A PostgreSQL of its own in a folder; yields the address of the page's database in it.
 
     It listens on a socket in that folder, not on the network, and runs as an ordinary user.
     """
@@ -67,7 +69,11 @@ def server(folder: Path) -> Iterator[str]:
             if subprocess.run(ready, check=False).returncode == 0:
                 break
             time.sleep(0.1)
-        yield f"postgresql:///postgres?host={sockets}&user={user}"
+        (command,) = re.findall(r"```sh\n(createdb \w+)\n```", PAGE)
+        environment = {**os.environ, "PGHOST": str(sockets), "PGUSER": user}
+        subprocess.run([bin / "createdb", command.split()[1]], env=environment, check=True)
+        (url,) = re.findall(r'db_url = "(postgresql.*)"', PAGE)
+        yield f"{url.replace('/var/run/postgresql', str(sockets))}&user={user}"
     finally:
         subprocess.run(
             [*as_user, bin / "pg_ctl", "-D", data, "-m", "immediate", "stop"],

@@ -20,7 +20,6 @@ from autograder import crew, demo, grading, work, writer
 from autograder.grading import ClassFolder, GradingError
 from autograder.writer import Writer
 
-QUICK = "c.TrustedExecute.cell_seconds = 6.0\nc.TrustedExecute.call_seconds = 3.0\n"
 DUE = datetime.datetime(2026, 11, 1, 12)
 
 
@@ -70,7 +69,7 @@ def both(tmp_path_factory):
     root = tmp_path_factory.mktemp("both")
     course = demo.make(root / "ours")
     penalty = plugin(course.root, "a_point_a_day", "math.ceil(total_seconds_late / 86400)")
-    course = configure(course, penalty + QUICK)
+    course = configure(course, penalty)
     past(course)
     shutil.copytree(root / "ours", root / "theirs")
     theirs = ClassFolder.open(root / "theirs")
@@ -195,7 +194,7 @@ def test_after_an_end_in_the_middle_the_next_run_puts_it_right(fresh, monkeypatc
     with Writer(course, "bptt") as opened, monkeypatch.context() as patch:
         where, what = {
             "notebook": (opened, "_put_notebook"),
-            "half a notebook": (writer.Path, "rename"),
+            "half a notebook": (opened._converter, "set_permissions"),
             "gradebook": (opened, "_save_comments"),
             "commit": (opened.gradebook.db, "commit"),
             "record": (writer, "put"),
