@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PYTHONUNBUFFERED = 1
 
-.PHONY: course notebooks book demo test lint chromium clean help
+.PHONY: course notebooks book demo test lint chromium postgresql clean help
 
 help:
 	@echo "make course     build the notebooks and the book, and grade a demo class"
@@ -32,7 +32,7 @@ book: .venv/installed
 demo: .venv/installed
 	$(BIN)/autograder demo
 
-test: .venv/installed chromium lint
+test: .venv/installed chromium postgresql lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: .venv/installed
@@ -55,6 +55,13 @@ chromium:
 	  echo "installing chromium"; apt-get update -qq && apt-get install -y -qq chromium >/dev/null; \
 	else echo "make test opens the book in Chromium: install it first (sudo apt-get install chromium)"; \
 	  exit 1; fi
+
+# Optional: without it, the tests of a gradebook in PostgreSQL are skipped, and say so.
+postgresql:
+	@if command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "installing postgresql"; apt-get update -qq && apt-get install -y -qq postgresql >/dev/null; \
+	else echo "a gradebook in PostgreSQL is not tested: sudo apt-get install postgresql"; fi
 
 clean:
 	rm -rf build

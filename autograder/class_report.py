@@ -22,7 +22,9 @@ from traitlets.config import Configurable
 
 from autograder import repair
 from autograder.build import put
-from autograder.grading import GRADED, ClassFolder, Standing, met
+from autograder.folder import ClassFolder
+from autograder.grading import Standing, met
+from autograder.work import GRADED
 from course import fixtures
 from course.exercise import Chapter, chapter
 from course.ladder import NOT_ATTEMPTED, RIGHT, WRONG

@@ -140,6 +140,14 @@ def grade(
         bool, typer.Option("--force", help="Run submissions again that have not changed.")
     ] = False,
     jobs: Jobs = DEFAULT_JOBS,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Run them on the workers of this dask scheduler, instead of here;"
+            " for example tcp://grader:8786.",
+        ),
+    ] = None,
     unsafe_no_sandbox: Annotated[
         bool,
         typer.Option(
@@ -152,7 +160,10 @@ def grade(
     """Grade what was handed in, and show the class table.
 
     Only what has changed is run: a submission, or the checks.  Points that a person gave stay.
-    Afterwards the class report stands in reports/CHAPTER.html, in the folder of the class.
+    An interrupted run goes on where it stopped.  With --scheduler the submissions run on other
+    machines, on which the same version of the course is installed; the gradebook and the
+    notebooks are written here all the same.  Afterwards the class report stands in
+    reports/CHAPTER.html, in the folder of the class.
     """
     from autograder.grading import ClassFolder
 
@@ -160,13 +171,20 @@ def grade(
     course = ClassFolder.open(course_dir, isolate=not unsafe_no_sandbox)
     if unsafe_no_sandbox:
         _say("not isolated: students' code can read and change whatever you can")
-    complete = _grade(course, name, student, force, jobs)
+    complete = _grade(course, name, student, force, jobs, scheduler)
     _report(course, name)
     if not complete:
         raise typer.Exit(1)
 
 
-def _grade(course: ClassFolder, name: str, student: str | None, force: bool, jobs: int) -> bool:
+def _grade(
+    course: ClassFolder,
+    name: str,
+    student: str | None = None,
+    force: bool = False,
+    jobs: int = DEFAULT_JOBS,
+    scheduler: str | None = None,
+) -> bool:
     """Grade with a progress bar, then the table; says whether everything could be run."""
     from autograder import grading
 
@@ -180,7 +198,15 @@ def _grade(course: ClassFolder, name: str, student: str | None, force: bool, job
                 last = f"{who}: {run.ending}, {run.seconds:.1f} s"
             progress.update(progress.task_ids[0], advance=1, total=total, last=last)
 
-        standings = grading.grade(course, name, student=student, force=force, jobs=jobs, done=done)
+        standings = grading.grade(
+            course,
+            name,
+            student=student,
+            force=force,
+            jobs=jobs,
+            scheduler=scheduler,
+            done=done,
+        )
     out.print(class_table(name, standings))
     out.print(f"{len(ran)} run, {len(standings) - len(ran)} unchanged")
     failed = [each for each in standings if each.run.ending == grading.FAILED]
@@ -301,7 +327,7 @@ def demo(
 
     with _progress("making the class"):
         course = make(course_dir)
-    complete = _grade(course, CHAPTER, None, False, jobs)
+    complete = _grade(course, CHAPTER, jobs=jobs)
     _feedback(course, CHAPTER)
     _report(course, CHAPTER)
     grades = grading.export(course, course.root / "grades.csv")
@@ -428,8 +454,6 @@ def _say(message: str) -> None:
 
 def main() -> None:
     """Run the command; what goes wrong is said in one line, with the way out."""
-    from concurrent.futures.process import BrokenProcessPool
-
     from sqlalchemy.exc import SQLAlchemyError
 
     from autograder.build import BuildError
@@ -445,8 +469,6 @@ def main() -> None:
         )
     except OSError as error:
         _say(f"{error.filename or 'system'}: {error.strerror or error}")
-    except BrokenProcessPool:
-        _say("a grading process was ended from outside (out of memory?): again, with --jobs 1")
     except SQLAlchemyError as error:
         _say(f"the gradebook can't be used: {getattr(error, 'orig', error)}")
     sys.exit(1)

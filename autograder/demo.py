@@ -17,7 +17,9 @@ import nbformat
 from nbformat import NotebookNode
 
 from autograder.build import BEGIN, CONFIG, END, as_json, put, put_class, source_notebook
-from autograder.grading import DAMAGED, GRADED, STOPPED, ClassFolder, GradingError, release
+from autograder.folder import ClassFolder, GradingError
+from autograder.grading import release
+from autograder.work import DAMAGED, GRADED, STOPPED
 from course.exercise import chapter
 
 CHAPTER = "bptt"

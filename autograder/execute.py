@@ -14,7 +14,8 @@ import re
 import secrets
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import nh3
@@ -102,16 +103,22 @@ class TrustedExecute(NbGraderPreprocessor):
 
 def check_cells(nb: NotebookNode, name: str) -> Checks:
     """Find the check cells by their ids; raises CourseError if there is no such chapter."""
-    known: dict[str, tuple[Exercise, str | None]] = {}
-    for exercise in chapter(name).exercises:
-        for part in exercise.parts or (None,):
-            full = f"test.{exercise.name}.{part}" if part else f"test.{exercise.name}"
-            known[full.replace(".", "-")] = (exercise, part)
+    known = _checks_of(name)
     return {
         index: known[cell.metadata.nbgrader["grade_id"]]
         for index, cell in enumerate(nb.cells)
         if utils.is_grade(cell) and cell.metadata.nbgrader["grade_id"] in known
     }
+
+
+def _checks_of(name: str) -> dict[str, tuple[Exercise, str | None]]:
+    """All that a chapter can check, by the names of its cells."""
+    known: dict[str, tuple[Exercise, str | None]] = {}
+    for exercise in chapter(name).exercises:
+        for part in exercise.parts or (None,):
+            full = f"test.{exercise.name}.{part}" if part else f"test.{exercise.name}"
+            known[full.replace(".", "-")] = (exercise, part)
+    return known
 
 
 def _refuse_unknown(nb: NotebookNode, reports: Mapping[int, Report]) -> None:
@@ -344,10 +351,19 @@ def _is_png(value: Any) -> bool:
 _WARM: dict[tuple[bool, bool], Zygote] = {}
 
 
-def warm(isolate: bool) -> None:
-    """Start the warm processes; raises RuntimeError if one does not start."""
-    for with_torch in (False, True):
-        _zygote(with_torch, isolate)
+def warm(isolate: bool, name: str, cells: Iterable[str]) -> None:
+    """Start the warm processes that a notebook with these cells needs; meanwhile load references.
+
+    Raises RuntimeError if a process does not start.
+    """
+    checks = _checks_of(name)
+    kinds = {checks[cell][0].uses_torch for cell in cells if cell in checks} or {True}
+    with ThreadPoolExecutor() as threads:
+        started = [threads.submit(_zygote, with_torch, isolate) for with_torch in kinds]
+        for exercise in chapter(name).exercises:
+            verify.reference(exercise)
+    for each in started:
+        each.result()
 
 
 def _zygote(torch: bool, isolate: bool) -> Zygote:

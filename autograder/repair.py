@@ -78,6 +78,26 @@ class Trusted:
         return make(source, id=self.cell_id, metadata=metadata)
 
 
+@dataclass(frozen=True)
+class Known:
+    """What a class knows of a notebook: its trusted cells in order, and the kernel it wants."""
+
+    cells: tuple[Trusted, ...]
+    kernelspec: str = "{}"
+
+
+def known_notebook(gradebook: Gradebook, name: str, assignment: str, source: Path) -> Known:
+    """What the gradebook knows of a notebook, in the order of the class's source.
+
+    The gradebook keeps no order that can be relied on.  Raises nbgrader's MissingEntry if the
+    class has no such notebook.
+    """
+    found = gradebook.find_notebook(name, assignment)
+    notebook, _ = read_file(source) if source.is_file() else (new_notebook(), "")
+    order = [_marks(cell).get("grade_id", "") for cell in notebook.cells]
+    return Known(tuple(trusted_cells(found, order)), found.kernelspec or "{}")
+
+
 def trusted_cells(notebook: Notebook, order: Sequence[str] = ()) -> list[Trusted]:
     """The graded and locked cells that the gradebook knows, in the order of these names."""
     graded = {cell.name: cell for cell in (*notebook.grade_cells, *notebook.task_cells)}
@@ -129,13 +149,17 @@ def _read(text: str) -> NotebookNode:
     return notebook
 
 
-def read_file(path: Path) -> tuple[NotebookNode, str]:
-    """Read a notebook's file as ``read`` does; raises OSError if the file can't be opened."""
+def read_bytes(data: bytes) -> tuple[NotebookNode, str]:
+    """Read a notebook's bytes as ``read`` does its text."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        return read(data.decode("utf-8-sig"))
     except UnicodeDecodeError:
         return new_notebook(), "it is not a notebook (not a text in UTF-8)"
-    return read(text)
+
+
+def read_file(path: Path) -> tuple[NotebookNode, str]:
+    """Read a notebook's file as ``read`` does; raises OSError if the file can't be opened."""
+    return read_bytes(path.read_bytes())
 
 
 def _sound(raw: Mapping[str, Any], used: set[str]) -> NotebookNode:
@@ -297,23 +321,23 @@ class Repair(NbGraderPreprocessor):
     changed stands in the notebook's metadata, and for the student in a cell at the top.
     """
 
+    known: Known | None = None
+    """What the class knows of the notebook; None: look it up in the gradebook."""
+
     def preprocess(
         self, nb: NotebookNode, resources: dict[str, Any]
     ) -> tuple[NotebookNode, dict[str, Any]]:
         """Repair one notebook; raises nbgrader's MissingEntry if the class has no such notebook."""
         named = resources["nbgrader"]
-        with Gradebook(named["db_url"]) as gradebook:
-            known = gradebook.find_notebook(named["notebook"], named["assignment"])
-            trusted = trusted_cells(known, self._order(named))
-            kernel = json.loads(known.kernelspec or "{}")
+        known = self.known or self._look_up(named)
+        nb.cells, notes = repaired(nb.cells, known.cells)
         damage = resources.get(KEY, {}).get("damaged", "")
-        nb.cells, notes = repaired(nb.cells, trusted)
         said = [damage] if damage else notes
         for note in said:
             self.log.warning("%s: %s", named["student"], note)
         nb.metadata = nbformat.from_dict(
             {
-                "kernelspec": kernel,
+                "kernelspec": json.loads(known.kernelspec),
                 "language_info": {"name": "python"},
                 KEY: {"damaged": damage, "repairs": [] if damage else notes},
             }
@@ -328,15 +352,14 @@ class Repair(NbGraderPreprocessor):
             nb.cells.insert(0, new_markdown_cell(text, id=_unused("repairs", _ids(nb))))
         return nb, resources
 
-    def _order(self, named: Mapping[str, str]) -> list[str]:
-        """The order of the class's source; the gradebook keeps none that can be relied on."""
+    def _look_up(self, named: Mapping[str, str]) -> Known:
         coursedir = getattr(getattr(self.parent, "parent", None), "coursedir", None)
-        if coursedir is None:
-            return []
-        folder = coursedir.format_path(coursedir.source_directory, ".", named["assignment"])
-        path = Path(folder) / f"{named['notebook']}.ipynb"
-        notebook, _ = read_file(path) if path.exists() else (new_notebook(), "")
-        return [_marks(cell).get("grade_id", "") for cell in notebook.cells]
+        source = Path()
+        if coursedir is not None:
+            folder = coursedir.format_path(coursedir.source_directory, ".", named["assignment"])
+            source = Path(folder) / f"{named['notebook']}.ipynb"
+        with Gradebook(named["db_url"]) as gradebook:
+            return known_notebook(gradebook, named["notebook"], named["assignment"], source)
 
 
 def _ids(notebook: NotebookNode) -> set[str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from small_class import answered, hand_in, new_class
 
-from autograder import build, cli, grading, verify
+from autograder import build, cli, grading, verify, work
 from course.exercise import chapter
 
 
@@ -171,25 +171,27 @@ def test_what_could_not_be_run_is_said_and_tried_again(run, tmp_path):
 
 def test_an_interrupt_ends_it_at_once_and_records_nothing(tmp_path):
     course = new_class(tmp_path)
+    hand_in(course, "ada", answered(course))
     hand_in(course, "zoe", answered(course, forward="while True:\n    pass\n"))
     program = Path(sys.executable).parent / "autograder"
-    command = [program, "grade", "bptt", "--course-dir", course.root]
+    command = [program, "grade", "bptt", "--jobs", "1", "--course-dir", course.root]
     started = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
-    running = course.path("autograded", "zoe", "bptt") / "bptt.ipynb"
-    for _ in range(600):
-        if running.exists():
+    for _ in range(1200):
+        if course.record("ada", "bptt").exists():
             break
         time.sleep(0.1)
+    time.sleep(1)  # zoe's is next
     os.killpg(started.pid, signal.SIGINT)
     _, err = started.communicate(timeout=30)
     assert started.returncode != 0
     assert "Traceback" not in err
     assert grading.load_run(course, "zoe", "bptt") is None
     hand_in(course, "zoe", answered(course))
-    (zoe,) = grading.grade(course, "bptt")
-    assert (zoe.auto, zoe.run.ending) == (8, grading.GRADED)
+    ada, zoe = grading.grade(course, "bptt")
+    assert (zoe.auto, zoe.run.ending) == (8, work.GRADED)
+    assert not ada.fresh, "what was done before the interrupt stays"
 
 
 def test_nobody_and_nobody_of_that_name(run, course, tmp_path):

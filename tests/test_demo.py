@@ -11,7 +11,7 @@ from urllib.parse import unquote
 import nbformat
 import pytest
 
-from autograder import class_report, demo, grading
+from autograder import class_report, demo, grading, work
 from autograder.build import CONFIG
 from autograder.evidence import LETTERS
 from autograder.grading import GradingError
@@ -107,7 +107,7 @@ def test_a_second_run_executes_nothing_and_changes_nothing(graded, monkeypatch):
 
     before = state()
     demo.make(course.root)
-    monkeypatch.setattr(grading, "grade_one", lambda *_: pytest.fail("ran again"))
+    monkeypatch.setattr(work, "grade_one", lambda *_: pytest.fail("ran again"))
     again = grading.grade(course, demo.CHAPTER)
     assert grading.feedback(course, demo.CHAPTER, list(table)) == []
     class_report.write(course, demo.CHAPTER, again)

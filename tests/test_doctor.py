@@ -8,7 +8,7 @@ import pytest
 from small_class import answered, hand_in, new_class
 from typer.testing import CliRunner
 
-from autograder import cli, doctor, export, grading
+from autograder import cli, doctor, export, grading, work
 from autograder.sandbox import client
 
 
@@ -71,7 +71,7 @@ def test_without_isolation_nothing_is_graded_unless_asked(course, monkeypatch, t
     real = client.Zygote.submission
     monkeypatch.setattr(client.Zygote, "submission", refuse)
     (row,) = grading.grade(course, "bptt", student="ada", force=True)
-    assert row.run.ending == grading.FAILED
+    assert row.run.ending == work.FAILED
     assert "does not give the isolation" in row.run.reason
 
     open_course = grading.ClassFolder.open(course.root, isolate=False)

@@ -12,7 +12,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from small_class import answered, cell_of, hand_in, new_class, released, scores
 
-from autograder import grading, repair
+from autograder import grading, repair, work
 from autograder.class_report import overview, page
 from autograder.grading import Check, GradingError, Run, Standing
 from autograder.repair import Trusted, read, repaired
@@ -52,7 +52,7 @@ def first_round(course):
 def test_all_right_is_full_marks_and_the_written_answer_waits(course, first_round):
     assert automatic(course, "ada") == {**ALL_RIGHT, "bptt-explain": None}
     ada = first_round["ada"]
-    assert (ada.auto, ada.auto_max, ada.to_read, ada.run.ending) == (8, 8, 3, grading.GRADED)
+    assert (ada.auto, ada.auto_max, ada.to_read, ada.run.ending) == (8, 8, 3, work.GRADED)
     assert {check.outcome for check in ada.run.checks} == {"right"}
     with course.gradebook() as gradebook:
         grade = gradebook.find_grade("bptt-explain", "bptt", "bptt", "ada")
@@ -65,7 +65,7 @@ def test_an_untouched_written_answer_has_no_points_and_nothing_to_read(course, f
 
 
 def test_a_dead_kernel_leaves_no_score_open(course, first_round):
-    assert first_round["cleo"].run.ending == grading.DIED
+    assert first_round["cleo"].run.ending == work.DIED
     found = automatic(course, "cleo")
     assert {found[name] for name in ALL_RIGHT} == {0}
     assert first_round["cleo"].to_read == 3, "the written answer can still be read"
@@ -74,8 +74,8 @@ def test_a_dead_kernel_leaves_no_score_open(course, first_round):
 @pytest.mark.parametrize(
     ("student", "ending", "says"),
     [
-        ("dan", grading.DAMAGED, "line 1"),
-        ("eve", grading.MISSING, "bptt (1).ipynb"),
+        ("dan", work.DAMAGED, "line 1"),
+        ("eve", work.MISSING, "bptt (1).ipynb"),
     ],
 )
 def test_what_cannot_be_read_has_no_points_and_a_reason(course, first_round, student, ending, says):
@@ -92,10 +92,10 @@ def test_a_timestamp_that_is_none_stops_nobody(tmp_path):
         hand_in(course, student, answered(course) if student != "c" else "{")
         (course.path("submitted", student, "bptt") / "timestamp.txt").write_text(text)
     a, b, c = grading.grade(course, "bptt")
-    assert (a.run.ending, b.run.ending) == (grading.FAILED, grading.FAILED)
+    assert (a.run.ending, b.run.ending) == (work.FAILED, work.FAILED)
     assert a.auto == b.auto == 0
     assert "timestamp.txt" in a.run.reason
-    assert c.run.ending == grading.DAMAGED
+    assert c.run.ending == work.DAMAGED
     with course.gradebook() as gradebook:
         assert gradebook.find_submission("bptt", "c").timestamp.year == 2026
     again = {each.student: each.fresh for each in grading.grade(course, "bptt")}
@@ -108,7 +108,7 @@ def test_odd_names_are_graded_and_patterns_are_refused(tmp_path):
         hand_in(course, student, answered(course, forward="1 / 0"))
     table = {each.student: each for each in grading.grade(course, "bptt", jobs=2)}
     assert table["zoë o'hara"].auto == table["-rf"].auto == 5
-    assert (table["z*"].auto, table["z*"].run.ending) == (0, grading.FAILED)
+    assert (table["z*"].auto, table["z*"].run.ending) == (0, work.FAILED)
     with pytest.raises(GradingError, match=r"z\* \(nbgrader can't tell"):
         grading.feedback(course, "bptt", list(table))
     assert (course.path("feedback", "zoë o'hara", "bptt") / "bptt.html").is_file()
@@ -131,7 +131,7 @@ def test_feedback_is_written_once_and_again_after_a_grade(course, first_round):
 
 
 def test_what_has_not_changed_is_not_run_again(course, first_round, monkeypatch):
-    monkeypatch.setattr(grading, "grade_one", lambda *_: pytest.fail("ran again"))
+    monkeypatch.setattr(work, "grade_one", lambda *_: pytest.fail("ran again"))
     seen = []
     table = grading.grade(
         course, "bptt", done=lambda student, run, total: seen.append((student, run, total))
@@ -145,25 +145,23 @@ def test_what_has_not_changed_is_not_run_again(course, first_round, monkeypatch)
 def test_it_is_run_again_if_its_record_does_not_stand(course, first_round, monkeypatch, damage):
     record = course.record("ben", "bptt")
     notebook = course.path("autograded", "ben", "bptt") / "bptt.ipynb"
-    before = record.read_text(), notebook.read_text()
     if damage == "no record":
         record.unlink()
     elif damage == "half a record":
-        record.write_text(before[0][:100])
+        record.write_text(record.read_text()[:100])
     elif damage == "another notebook":
         notebook.chmod(0o644)
-        notebook.write_text(before[1] + "\n")
+        notebook.write_text(notebook.read_text() + "\n")
     ran = []
+    really = work.grade_one
 
-    def run(root, chapter, student, key):
-        ran.append(student)
-        record.write_text(before[0])
-        return grading.load_run(course, student, chapter)
+    def run(setting, task):
+        ran.append(task.student)
+        return really(setting, task)
 
-    monkeypatch.setattr(grading, "grade_one", run)
+    monkeypatch.setattr(work, "grade_one", run)
     grading.grade(course, "bptt", student="ben", force=damage == "forced")
     assert ran == ["ben"]
-    notebook.write_text(before[1])
 
 
 def test_a_resubmission_without_its_tests_does_not_keep_the_old_score(course, first_round):
@@ -243,7 +241,7 @@ def test_a_broken_configuration_is_said(tmp_path):
 
 def standing(name="Ada", reason="", slips=()):
     checks = tuple(Check("bptt.grad_h", None, "wrong", slip) for slip in slips)
-    run = Run("k", "a", 1.0, grading.GRADED, reason, (), checks)
+    run = Run("k", "a", 1.0, work.GRADED, reason, (), checks)
     return Standing("ada", name, 1, 27, 0, 3, 3, run)
 
 
@@ -268,10 +266,10 @@ def test_findings_believe_only_what_a_check_can_say():
     def outcome(said):
         output = new_output("display_data", {repair_data: said})
         cell = new_code_cell('check("bptt.loss")', metadata={"nbgrader": marks}, outputs=[output])
-        (check,), *_ = grading._findings(new_notebook(cells=[cell]))
+        (check,), *_ = work.findings(new_notebook(cells=[cell]))
         return check
 
-    repair_data = grading.DATA
+    repair_data = work.DATA
     assert outcome({"outcome": "wrong", "slip": "loss_mean"}).slip == "loss_mean"
     for said in ({"outcome": "<b>"}, {"outcome": ["right"]}, "right", ["right"], None):
         assert outcome(said).outcome == "wrong"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import os
 import re
+import signal
+import socket
 import subprocess
 import sys
 import zipfile
@@ -36,14 +38,41 @@ def archive(path: Path) -> None:
         file.writestr("babbage_102_203_bptt.ipynb", build.as_json(build.student_notebook("bptt")))
 
 
+def free_port() -> int:
+    with socket.create_server(("localhost", 0)) as taken:
+        return taken.getsockname()[1]
+
+
 @pytest.fixture(scope="module")
-def followed(tmp_path_factory) -> tuple[Path, list[subprocess.CompletedProcess]]:
+def background():
+    """What the page starts with "&"; ended after the tests."""
+    running: list[subprocess.Popen] = []
+    yield running
+    for each in reversed(running):
+        os.killpg(each.pid, signal.SIGTERM)
+        each.wait(30)
+
+
+@pytest.fixture(scope="module")
+def followed(tmp_path_factory, background) -> tuple[Path, list[subprocess.CompletedProcess]]:
     """Follow the page in a new folder."""
     folder = tmp_path_factory.mktemp("instructor")
     programs = str(Path(sys.executable).parent)
     environment = {**os.environ, "PATH": os.pathsep.join([programs, os.environ["PATH"]])}
     done = []
-    for command in COMMANDS:
+    port = str(free_port())
+    for command in (each.replace("8786", port) for each in COMMANDS):
+        if command.endswith(" &"):
+            started = subprocess.Popen(
+                ["bash", "-c", f"exec {command.removesuffix(' &')}"],
+                cwd=folder,
+                env=environment,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+            background.append(started)
+            continue
         if command.startswith("cd "):
             folder = folder / command.removeprefix("cd ")
             archive(folder / "downloaded" / "bptt" / "archive" / "all.zip")
@@ -58,8 +87,15 @@ def followed(tmp_path_factory) -> tuple[Path, list[subprocess.CompletedProcess]]
 
 def test_every_command_of_the_page_works(followed):
     _, done = followed
-    assert len(done) == len(COMMANDS) - 1
-    assert len(done) >= 12
+    assert len(done) == len(COMMANDS) - 3, "all but cd, and two that stay in the background"
+    assert len(done) >= 13
+
+
+def test_the_cluster_grades_the_class(followed):
+    _, done = followed
+    (said,) = [run.stdout for run in done if "--scheduler" in run.args]
+    assert "2 run, 0 unchanged" in said
+    assert "could not be run" not in said
 
 
 def test_both_submissions_have_arrived_and_have_their_scores(followed):
