@@ -122,9 +122,9 @@ def build(
     if not changed:
         out.print("nothing has changed")
     if course_dir and any(course_dir in path.parents for path in changed):
-        names_said = " ".join(names)
+        also = f", and so on for {', '.join(names[1:])}" if len(names) > 1 else ""
         out.print(
-            f"next, in {_short(course_dir)}: nbgrader generate_assignment {names_said}",
+            f"next, in {_short(course_dir)}: nbgrader generate_assignment {names[0]}{also}",
             highlight=False,
             soft_wrap=True,
         )

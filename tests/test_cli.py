@@ -16,7 +16,7 @@ import pytest
 from small_class import answered, hand_in, new_class
 
 from autograder import build, cli, grading, verify, work
-from course.exercise import chapter
+from course.exercise import CHAPTERS, chapter
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_build_says_what_it_wrote_and_what_comes_next(run, elsewhere):
     code, out, err = run("build", "--course-dir", target)
     assert (code, err) == (0, "")
     assert f"{target}/source/bptt/bptt.ipynb" in out
-    assert "nbgrader generate_assignment bptt" in out
+    assert f"nbgrader generate_assignment {CHAPTERS[0]}, and so on for {CHAPTERS[1]}" in out
     assert (target / "nbgrader_config.py").is_file()
     before = tree(elsewhere)
     assert run("build", "bptt", "--course-dir", target) == (0, "nothing has changed\n", "")
