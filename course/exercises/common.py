@@ -50,7 +50,7 @@ def usual(
 
 
 def wake_meta() -> None:
-    """Import what the first operation on the meta device imports: an answer has no time for that."""
+    """Import what the first operation on the meta device imports, before an answer is timed."""
     import torch
 
     torch.ones(1, device="meta").tanh()
