@@ -510,14 +510,14 @@ def train(params, x, y, mask, rate, momentum, max_norm):
     update, divided by how many of its steps count.
     """
     ### BEGIN SOLUTION
-    velocity = [np.zeros_like(p) for p in params]
-    curve = []
+    velocity, curve = [np.zeros_like(p) for p in params], []
     for x_n, y_n, mask_n in zip(x, y, mask, strict=True):
-        h0 = np.zeros((x_n.shape[1], len(params[1])))
+        _, W, _, V, _ = params
+        h0 = np.zeros((x_n.shape[1], len(W)))
         h, o = forward(x_n, h0, *params)
         curve.append(loss(o, y_n, mask_n) / mask_n.sum())
         do = grad_o(o, y_n, mask_n) / mask_n.sum()
-        dh = grad_h(do, h, params[1], params[3])
+        dh = grad_h(do, h, W, V)
         grads, _ = clip(list(grad_params(dh, do, x_n, h, h0)), max_norm)
         velocity = [momentum * v + g for v, g in zip(velocity, grads, strict=True)]
         params = [p - rate * v for p, v in zip(params, velocity, strict=True)]  # (3.29)

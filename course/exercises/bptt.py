@@ -26,7 +26,7 @@ from course.exercise import (
     Tolerance,
     as_outputs,
 )
-from course.exercises.common import double, single, sweeps, usual
+from course.exercises.common import double, single, sweeps, usual, wake_meta
 
 T, B, D, H, K = 5, 2, 3, 4, 6
 
@@ -538,6 +538,7 @@ def _torch_cases(rng: np.random.Generator) -> list[Case]:
     tiny = _torch_inputs(rng, steps=3)
     end = _torch_inputs(rng)
     end["dh"][:-1] = 0.0
+    wake_meta()
     return [
         Case("one step", "probes", _torch_inputs(rng, steps=1), "T = 1: one step, one road"),
         Case("loss at the last step alone", "probes", end, "what comes earlier came through W"),

@@ -21,7 +21,7 @@ from course.exercise import (
     Question,
     as_outputs,
 )
-from course.exercises.common import LONG, double, reorder, single, sweeps, usual
+from course.exercises.common import LONG, double, reorder, single, sweeps, usual, wake_meta
 
 T, B, D, H, K = 5, 3, 2, 4, 6
 
@@ -736,6 +736,7 @@ def _torch_cases(rng: np.random.Generator) -> list[Case]:
     whole["lengths"] = np.full(B, T)
     end = _torch_inputs(rng)
     end["dh"][:-1] = 0.0
+    wake_meta()
     return [
         Case("no padding", "probes", whole, "all sequences have T steps"),
         Case(
