@@ -30,6 +30,9 @@ KEY = "rnn-course"
 
 _ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
+CELLS, VALUES, BYTES = 5000, 1_000_000, 50 << 20
+"""More than any honest notebook has: looking through it takes the grader's time, not the jail's."""
+
 
 @dataclass(frozen=True)
 class Trusted:
@@ -130,15 +133,26 @@ def read(text: str) -> tuple[NotebookNode, str]:
         why = "the file is empty" if not text.strip() else f"line {error.lineno}: {error.msg}"
     except RecursionError:
         why = "it is nested too deeply"
-    except (nbformat.ValidationError, ValueError, KeyError, AttributeError, TypeError):
+    except TooLargeError as error:
+        why = str(error)
+    except Exception:  # what converts the old formats fails in its own ways
         why = "it has no list of cells"
     return new_notebook(), f"it is not a notebook ({why})"
 
 
+class TooLargeError(ValueError):
+    """A notebook that would hold the grader up; the message says by how much."""
+
+
 def _read(text: str) -> NotebookNode:
+    if text.count(",") > VALUES:
+        raise TooLargeError(f"it holds more than {VALUES} values")
     data = json.loads(text)
     if data.get("nbformat") in (1, 2, 3):
+        sheets = data.get("worksheets") or [data]
+        _count(sum(len(sheet["cells"]) for sheet in sheets))
         data = nbformat.reads(text, as_version=4)
+    _count(len(data["cells"]))
     metadata = data.get("metadata")
     notebook = new_notebook(metadata=metadata if isinstance(metadata, dict) else {})
     notebook.nbformat_minor = 5
@@ -149,8 +163,15 @@ def _read(text: str) -> NotebookNode:
     return notebook
 
 
+def _count(cells: int) -> None:
+    if cells > CELLS:
+        raise TooLargeError(f"it has {cells} cells, and no more than {CELLS} are looked at")
+
+
 def read_bytes(data: bytes) -> tuple[NotebookNode, str]:
     """Read a notebook's bytes as ``read`` does its text."""
+    if len(data) > BYTES:
+        return new_notebook(), f"it is not a notebook (more than {BYTES >> 20} MB)"
     try:
         return read(data.decode("utf-8-sig"))
     except UnicodeDecodeError:
@@ -159,7 +180,13 @@ def read_bytes(data: bytes) -> tuple[NotebookNode, str]:
 
 def read_file(path: Path) -> tuple[NotebookNode, str]:
     """Read a notebook's file as ``read`` does; raises OSError if the file can't be opened."""
-    return read_bytes(path.read_bytes())
+    return read_bytes(beginning(path))
+
+
+def beginning(path: Path) -> bytes:
+    """The bytes of a file, one more at most than a notebook may have."""
+    with path.open("rb") as file:
+        return file.read(BYTES + 1)
 
 
 def _sound(raw: Mapping[str, Any], used: set[str]) -> NotebookNode:
@@ -221,8 +248,9 @@ def repaired(
             result.append(each.cell(each.source if each.locked else cell.source))
             continue
         marks = _marks(cell)
-        if marks.get("grade_id") in chosen:
-            notes.append(f"{marks['grade_id']}: stood twice; the copy does not count")
+        name = marks.get("grade_id")
+        if isinstance(name, str) and name in chosen:
+            notes.append(f"{name}: stood twice; the copy does not count")
         elif any(marks.get(flag) for flag in ("grade", "solution", "locked", "task")):
             notes.append("a cell claimed to be graded, and is not one of this notebook's")
         cell.metadata = {}
@@ -270,7 +298,8 @@ def _differences(cell: NotebookNode, each: Trusted) -> Iterator[str]:
         yield f"{each.name}: its locked text was changed"
     if marks.get("points") != each.points:
         had = marks.get("points")
-        got = f"{had:g}" if isinstance(had, int | float) else "none"
+        number = isinstance(had, float) or (isinstance(had, int) and abs(had) < 10**9)
+        got = f"{had:g}" if number else "none" if had is None else "what is no number"
         want = "none" if each.points is None else f"{each.points:g}"
         yield f"{each.name}: its points were changed, from {want} to {got}"
     kept = ("grade_id", "grade", "solution", "locked", "task")

@@ -154,7 +154,7 @@ class Writer:
         """A submission, read from its folder."""
         path = self.course.path("submitted", student, self.chapter) / f"{self.chapter}.ipynb"
         self._hook(student, "pre")
-        notebook = path.read_bytes() if path.is_file() else None
+        notebook = repair.beginning(path) if path.is_file() else None
         ending, reason = GRADED, ""
         if glob.has_magic(str(path)):
             ending, reason = FAILED, PATTERN

@@ -353,6 +353,7 @@ def main() -> None:
                 )
                 record = {
                     "date": datetime.date.today().isoformat(),
+                    "notebooks": sum(map(len, GROUPS.values())),
                     "limits": {"seconds": LIMIT, "bytes": MEMORY, "processes": PROCESSES},
                     "machine": {
                         "processor": platform.processor() or platform.machine(),

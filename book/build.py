@@ -54,7 +54,7 @@ def digest(paths: list[Path]) -> str:
 
 def sources() -> list[Path]:
     """Return every file that a build depends on."""
-    found = [ROOT / "requirements.txt"]
+    found = [ROOT / "requirements.txt", *(ROOT / "benchmarks").glob("*.json")]
     for folder in IMPORTABLE:
         for path in (ROOT / folder).rglob("*"):
             hidden = {"__pycache__", "node_modules", ".ipynb_checkpoints"} & set(path.parts)
@@ -66,7 +66,12 @@ def sources() -> list[Path]:
 def all_but(*suffixes: str, own: bool = True) -> list[Path]:
     """Return the sources without those suffixes; without the build's own code if not `own`."""
     ours = set() if own else {BOOK / "build.py", *(BOOK / "_ext").glob("*")}
-    return [path for path in sources() if path.suffix not in suffixes and path not in ours]
+    return [
+        path
+        for path in sources()
+        # What a benchmark has written is read by cells, whatever its suffix.
+        if (path.suffix not in suffixes or path.parent.name == "benchmarks") and path not in ours
+    ]
 
 
 def get_mathjax() -> Path:

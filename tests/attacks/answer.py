@@ -7,7 +7,7 @@ import io
 
 import numpy as np
 
-from attacks import POINTS, Attack, every, one
+from attacks import POINTS, Attack, every, one, spoilt
 from autograder import verify
 from course.exercise import PUBLIC_SEED, chapter
 
@@ -113,6 +113,38 @@ for name in ("solutions", "solutions.bptt", "autograder", "autograder.verify",
     except BaseException as error:
         pass
 """
+
+ODD_ARRAYS = {
+    "lying attributes": (
+        "class Lie(np.ndarray):\n"
+        "    dtype = property(lambda self: np.dtype('<f8'))\n"
+        "    nbytes = property(lambda self: 8)\n"
+        "    shape = property(lambda self: (1 << 39, 1 << 39))\n"
+        "    def tobytes(self, *_): return b'x' * (1 << 27)\n"
+        "return np.zeros(3).view(Lie)"
+    ),
+    "structured": "return np.zeros(3, [('a', 'f8')])",
+    "dates": "return np.zeros(3, 'M8[s]')",
+    "wide floats": "return np.zeros((5, 2, 4), np.longdouble)",
+    "broadcast": "return np.broadcast_to(np.float64(1), (1 << 20, 1 << 20))",
+    "past its end": (
+        "return np.lib.stride_tricks.as_strided(np.zeros(1), (5, 2, 1 << 22), (8,) * 3)"
+    ),
+    "forty axes": "return np.zeros((1,) * 40)",
+    "masked": "return np.ma.masked_all((5, 2, 4))",
+    "an object inside": "return np.zeros(1, [('a', 'O')])[0]",
+    "lists in lists": "x = []\nfor _ in range(10**5): x = [x]\nreturn x",
+    "itself": "x = []\nx.append(x)\nreturn x",
+    "a million keys": "return {str(i): i for i in range(10**6)}",
+    "a lying length": (
+        "class Lie(list):\n"
+        "    def __len__(self): return 1 << 62\n"
+        "    def __iter__(self):\n"
+        "        while True: yield 1.0\n"
+        "return Lie([1.0])"
+    ),
+    "a long integer": "return 10**10**6",
+}
 
 ATTACKS = [
     Attack("search", "walks the files for the solutions and imports the house", first=SEARCH),
@@ -284,5 +316,9 @@ ATTACKS = [
             **one("clip", "return args[0], args[1]"),
             **one("grad_o", "return args[0] * 0.0"),
         },
+    ),
+    *(
+        spoilt(f"an odd array: {name}", "returns an array of a form that few know", body)
+        for name, body in ODD_ARRAYS.items()
     ),
 ]

@@ -114,6 +114,18 @@ def metadata_bomb(nb: NotebookNode) -> None:
         cell.metadata["execution"] = {"status": "ok"}
 
 
+def unnamed(nb: NotebookNode) -> None:
+    """Marks are of kinds that nothing expects."""
+    marks = {"grade_id": {"a": 1}, "grade": [1], "points": "1e999", "locked": "no"}
+    for cell in nb.cells:
+        cell.metadata["nbgrader"] = copy.deepcopy(marks)
+
+
+def crowd(count: int) -> list[NotebookNode]:
+    """Many small cells."""
+    return [NotebookNode({**new_code_cell("1"), "id": f"n{n}"}) for n in range(count)]
+
+
 def stubs_as_tests(nb: NotebookNode) -> None:
     """Answers claim to be checks with points, and checks claim to be answers."""
     for cell in nb.cells:
@@ -225,5 +237,39 @@ ATTACKS = [
             "    return {'dU': None, 'dW': None, 'db': None, 'dV': None,"
             " 'dc': do.sum((0, 1)), 'more': np.zeros(6_000_000)}\n"
         },
+    ),
+    spoilt(
+        "frames within frames",
+        "sends an answer whose bytes are frames, then fifty answers at once",
+        FORGE
+        + """
+inner = _frame({'points': 999, 'value': {'plain': 1}})
+inner += b'x' * (-len(inner) % 8)
+shape = [len(inner) // 8]
+_forge(_frame({'value': {'array': 0, 'dtype': '<f8', 'shape': shape}}, inner))
+_forge(_frame({'value': {'plain': True}}) * 50)
+return 0.0""",
+    ),
+    spoilt(
+        "a frame in drops",
+        "sends a frame byte by byte, so slowly that each wait is short and all are endless",
+        FORGE
+        + """
+import time
+drops = _frame({'value': {'plain': 1}, 'finding': None, 'warnings': [], 'printed': ''})
+while True:
+    for byte in drops:
+        _forge(bytes([byte]))
+        time.sleep(0.3)""",
+        seconds=40,
+    ),
+    Attack("marks that are no names", "has dicts for names and lists for flags", edit=unnamed),
+    Attack(
+        "points beyond floats", "has integers of 400 digits for points", edit=mark(points=10**400)
+    ),
+    Attack(
+        "100 000 cells",
+        "takes the grader's time before anything runs: nothing of it is looked at",
+        edit=lambda nb: nb.cells.extend(crowd(100_000)),
     ),
 ]

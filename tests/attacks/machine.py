@@ -196,4 +196,26 @@ ATTACKS = [
         honest=True,
         earns=FULL,
     ),
+    Attack(
+        "newer system calls",
+        "clone3, io_uring, userfaultfd, keys, pidfd, memory of others, watches, own filters",
+        setup=(
+            SYSCALLS
+            + "import platform\n"
+            + "if platform.machine() == 'x86_64':\n"
+            + "    room = ctypes.create_string_buffer(256)\n"
+            + "    call(425, 8, room); call(323, 0); call(323, 1)\n"
+            + "    call(319, b'x', 3); call(447, 0)\n"
+            + "    call(248, b'user', b'x', b'y', 1, -3); call(250, 0, -3, 0)\n"
+            + "    call(249, b'user', b'x', None, -3); call(435, room, 88); call(300, 0, 0)\n"
+            + "    for pid in (1, 2, os.getppid(), @PID@):\n"
+            + "        fd = libc.syscall(434, pid, 0)\n"
+            + "        if fd >= 0: call(438, fd, 3, 0)\n"
+            + "        call(310, pid, 0, 0, 0, 0, 0); call(311, pid, 0, 0, 0, 0, 0)\n"
+            + "        call(101, 16, pid, 0, 0); call(101, 0x4206, pid, 0, 0)\n"
+            + "for path in ('/proc/1/mem', '/proc/self/mem', '/proc/sys/kernel/core_pattern'):\n"
+            + "    try: open(path, 'r+b'); print('GOT', path)\n"
+            + "    except OSError: pass\n"
+        ),
+    ),
 ]

@@ -1,0 +1,124 @@
+"""Tables of what was measured elsewhere and committed: benchmarks/*.json."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from html import escape
+from pathlib import Path
+from typing import Any
+
+BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
+
+GROUPS = {
+    "checker": "to change the checks, or what they compare with",
+    "kernel": "to hook into IPython, Python, or the loop that runs cells",
+    "answer": "to get the answer from somewhere else",
+    "grade": "to change marks, cells, outputs, or forge what is sent",
+    "resources": "to take time, memory, processes, disk, or end themselves",
+    "machine": "to reach the network, files, and other processes",
+    "instructor": "to run something in the browser of whoever reads",
+    "honest": "nothing: honest notebooks that look odd",
+}
+"""What the notebooks of a group try."""
+
+VERDICTS = ("unearned points", "points lost", "no score", "hung", "held")
+SIDES = {"stock": "stock nbgrader", "ours": "this grader"}
+
+
+def attacks(path: Path = BENCHMARKS / "attack_table.json") -> dict[str, Any]:
+    """What ``benchmarks/attack_table.py`` has written."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def counts(record: dict[str, Any], side: str, group: str | None = None) -> Counter[str]:
+    """How many notebooks of a group, or of all attacks, came to what; "harm" counts beside."""
+    found: Counter[str] = Counter()
+    for row in record["attacks"]:
+        if row["group"] == group or (group is None and row["group"] != "honest"):
+            verdict = row[side]["verdict"]
+            found["held" if verdict == "harm" else verdict] += 1
+            found["harm"] += bool(row[side]["harm"])
+            found["all"] += 1
+    return found
+
+
+def summary(record: dict[str, Any]) -> str:
+    """Two sentences, as Markdown."""
+    stock, ours = (counts(record, side) for side in SIDES)
+    honest = counts(record, "stock", "honest"), counts(record, "ours", "honest")
+    machine = record["machine"]
+    said = [
+        f"Of {stock['all']} attacks, {stock['unearned points']} scored more with stock nbgrader"
+        f" {machine['nbgrader']} than they had honestly earned, {stock['points lost']} cost points"
+        f" that had been earned, {stock['no score']} left no score, {stock['hung']} still ran after"
+        f" {record['limits']['seconds']:.0f} seconds, and {stock['harm']} reached or showed"
+        f" something that they should not. With this grader these numbers are"
+        f" {ours['unearned points']}, {ours['points lost']}, {ours['no score']}, {ours['hung']} and"
+        f" {ours['harm']}."
+    ]
+    if honest[0]["all"]:
+        kept = [each["held"] for each in honest]
+        said.append(
+            f"Of {honest[0]['all']} honest notebooks that look odd, stock nbgrader gave {kept[0]}"
+            f" all that they had earned, this grader {kept[1]}."
+        )
+    rest = record["notebooks"] - len(record["attacks"])
+    said.append(
+        f"{rest} more notebooks have not been measured so far. "
+        * bool(rest)
+        + f"Measured on {record['date']}, on {machine['cores']} cores ({machine['processor']},"
+        f" Python {machine['python']}) that had other work to do."
+    )
+    return " ".join(said)
+
+
+def by_group(record: dict[str, Any]) -> str:
+    """The table of groups, as HTML."""
+    heads = "".join(f'<th scope="col">{each}</th>' for each in (*VERDICTS, "harm"))
+    rows = []
+    for group, tries in GROUPS.items():
+        for side, name in SIDES.items():
+            found = counts(record, side, group)
+            if found["all"]:
+                cells = "".join(f"<td>{found[each] or ''}</td>" for each in (*VERDICTS, "harm"))
+                what = f"{found['all']} that try {tries}"
+                first = f'<th scope="rowgroup" rowspan="2">{what}</th>' if side == "stock" else ""
+                rows.append(f'<tr>{first}<th scope="row">{name}</th>{cells}</tr>')
+    return (
+        '<div class="rnn-scroll"><table class="table"><caption>What attacks came to</caption>'
+        f'<thead><tr><th scope="col">notebooks</th><th scope="col">graded by</th>{heads}</tr>'
+        f"</thead><tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def every_attack(record: dict[str, Any]) -> str:
+    """The table of all attacks, folded, as HTML."""
+    rows = []
+    for row in record["attacks"]:
+        cells = []
+        for side in SIDES:
+            found = row[side]
+            score = "none" if found["score"] is None else f"{found['score']:g}"
+            bad = found["score"] != row["earned"]
+            said = f"<strong>{score}</strong>" if bad else score
+            why = [found["stopped"]] if found.get("stopped") else []
+            why += found["harm"]
+            if why:
+                said += f"<br><small>{escape('; '.join(why))}</small>"
+            cells.append(f"<td>{said}</td><td>{found['seconds']:.1f}</td>")
+        rows.append(
+            f'<tr><td>{escape(row["group"])}</td><th scope="row">{escape(row["name"])}'
+            f"<br><small>{escape(row['tries'])}</small></th><td>{row['earned']:g}</td>"
+            f"{''.join(cells)}</tr>"
+        )
+    heads = "".join(
+        f'<th scope="col">{head}</th>'
+        for head in ("group", "attack", "earned", "stock", "s", "ours", "s")
+    )
+    return (
+        f"<details><summary>All {len(rows)} notebooks, one by one</summary>"
+        '<div class="rnn-scroll"><table class="table"><caption>Points with each grader, and'
+        " seconds; bold where they are not what was earned</caption>"
+        f"<thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table></div></details>"
+    )
