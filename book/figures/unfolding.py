@@ -447,7 +447,7 @@ def _wrong_at(
 def draw_sharing(data: Sharing) -> Figure:
     """Draw error against examples, and against the length."""
     figures.style()
-    fig, (left, right) = plt.subplots(1, 2, figsize=(7.0, 3.0), sharey=True)
+    fig, (left, right) = plt.subplots(1, 2, figsize=(5.9, 2.9), sharey=True)
     kinds = (
         ("recurrent", data.rnn, data.rnn_at, BLUE),
         ("window", data.window, data.window_at, VERMILION),
@@ -848,7 +848,7 @@ def _drawn(
 def draw_endings(data: Sequence[Endings]) -> Figure:
     """Draw the lengths that each ending gives, over those of the law."""
     figures.style()
-    fig, axes = plt.subplots(3, len(data), figsize=(7.0, 4.6), sharex="col", sharey="col")
+    fig, axes = plt.subplots(3, len(data), figsize=(5.9, 4.6), sharex="col", sharey="col")
     for column, found in zip(axes.T, data, strict=True):
         law = found.law.of_length
         for ax, name, share, colour in zip(
