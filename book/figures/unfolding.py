@@ -571,7 +571,7 @@ def draw_recall(data: Recall) -> Figure:
     """Draw the share of right symbols against the lag."""
     figures.style()
     fig, ax = plt.subplots(figsize=(5.2, 2.8))
-    _band(ax, data.lags, data.share, BLUE, "after 400 updates")
+    _band(ax, data.lags, data.share, BLUE, "plain network")
     ax.axhline(1 / data.K, ls="--", lw=1, color=figures.FOREGROUND, label="guessing")
     ax.set(xlabel="steps between symbol and answer", ylabel="share right", ylim=(0, 1.05))
     ax.set_xticks(data.lags)
