@@ -447,7 +447,7 @@ def _wrong_at(
 def draw_sharing(data: Sharing) -> Figure:
     """Draw error against examples, and against the length."""
     figures.style()
-    fig, (left, right) = plt.subplots(1, 2, figsize=(7.0, 3.0), sharey=True)
+    fig, (left, right) = plt.subplots(1, 2, figsize=(5.9, 2.9), sharey=True)
     kinds = (
         ("recurrent", data.rnn, data.rnn_at, BLUE),
         ("window", data.window, data.window_at, VERMILION),
@@ -571,7 +571,7 @@ def draw_recall(data: Recall) -> Figure:
     """Draw the share of right symbols against the lag."""
     figures.style()
     fig, ax = plt.subplots(figsize=(5.2, 2.8))
-    _band(ax, data.lags, data.share, BLUE, "after 400 updates")
+    _band(ax, data.lags, data.share, BLUE, "plain network")
     ax.axhline(1 / data.K, ls="--", lw=1, color=figures.FOREGROUND, label="guessing")
     ax.set(xlabel="steps between symbol and answer", ylabel="share right", ylim=(0, 1.05))
     ax.set_xticks(data.lags)
@@ -848,7 +848,7 @@ def _drawn(
 def draw_endings(data: Sequence[Endings]) -> Figure:
     """Draw the lengths that each ending gives, over those of the law."""
     figures.style()
-    fig, axes = plt.subplots(3, len(data), figsize=(7.0, 4.6), sharex="col", sharey="col")
+    fig, axes = plt.subplots(3, len(data), figsize=(5.9, 4.6), sharex="col", sharey="col")
     for column, found in zip(axes.T, data, strict=True):
         law = found.law.of_length
         for ax, name, share, colour in zip(
