@@ -1,0 +1,82 @@
+"""What the chapters' exercises share: the cases that always come, and ways to reach a truth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from course.exercise import Case
+
+T, B, LONG = 5, 2, 11
+"""Sizes that every chapter's usual cases have: steps, sequences, and an unseen length."""
+
+
+def single(args: Mapping[str, Any]) -> dict[str, Any]:
+    """The same arguments in float32."""
+    return {
+        name: value.astype(np.float32) if getattr(value, "dtype", None) == np.float64 else value
+        for name, value in args.items()
+    }
+
+
+def reorder(args: Mapping[str, Any], batched: Mapping[str, int]) -> dict[str, Any]:
+    """The same arguments, sequences in reverse order; ``batched`` gives the batch's axis."""
+    return {
+        name: np.flip(value, batched[name]).copy() if name in batched else value
+        for name, value in args.items()
+    }
+
+
+def usual(
+    draw: Callable[..., dict[str, Any]], rng: np.random.Generator, batched: Mapping[str, int]
+) -> list[Case]:
+    """The values case and the properties that every exercise over time shares."""
+    main = draw(rng)
+    return [
+        Case("random input", "values", main, f"every term counts, T = {T}, B = {B}"),
+        Case("T = 1", "properties", draw(rng, steps=1), "a sequence of one step is a sequence"),
+        Case("unseen length", "properties", draw(rng, steps=LONG), f"T = {LONG}, same weights"),
+        Case("B = 1", "properties", draw(rng, batch=1), "a batch of one keeps its axis"),
+        Case(
+            "batch order",
+            "properties",
+            reorder(main, batched),
+            "the sequences in reverse order; they must not influence one another",
+        ),
+        Case("float32 in", "properties", single(main), "the same arguments in single precision"),
+    ]
+
+
+def sweeps(x: np.ndarray, h0: np.ndarray, U: np.ndarray, W: np.ndarray, b: np.ndarray) -> Any:
+    """States by T sweeps over all steps at once (Jacobi); exact, since time only runs forward.
+
+    Works on complex numbers, for complex steps.
+    """
+    h = np.zeros((len(x), *h0.shape), dtype=np.result_type(x, h0, U, W, b))
+    for _ in range(len(x)):
+        h = np.tanh(x @ U.T + np.concatenate([h0[None], h[:-1]]) @ W.T + b)
+    return h
+
+
+def complex_step(f: Callable[..., Any], args: Mapping[str, np.ndarray], name: str) -> np.ndarray:
+    """Derivative of a real number f(**args) for one argument: Im f(x + i e) / e, eq (3.25)."""
+    step = 1e-30
+    value = args[name].astype(complex)
+    grad = np.empty(value.shape)
+    for i in np.ndindex(value.shape):
+        moved = value.copy()
+        moved[i] += 1j * step
+        grad[i] = f(**{**args, name: moved}).imag / step
+    return grad
+
+
+def double(**args: Any) -> dict[str, Any]:
+    """The same arguments in float64: oracles answer in double precision."""
+    return {
+        name: np.asarray(value, np.float64)
+        if getattr(value, "dtype", None) == np.float32
+        else value
+        for name, value in args.items()
+    }

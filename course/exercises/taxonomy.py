@@ -1,0 +1,635 @@
+"""Chapter 4: inputs, probes, properties and oracles of its exercises.
+
+Each oracle reaches the truth by another road than the chapter's: outputs for every class that might
+have come before, sweeps over all steps at once, states held still in the padding.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from course.exercise import Arrays, Case, Chapter, Exercise, Output
+from course.exercises.shared import B, T, complex_step, double, sweeps, usual
+
+D, H, K, N = 3, 4, 6, 3
+
+HIDDEN = ("T", "B", "H")
+OUTPUT = ("T", "B", "K")
+
+
+# Inputs.
+
+
+def _classes(rng: np.random.Generator, steps: int, batch: int) -> dict[str, np.ndarray]:
+    """y0 and y; next to each other they differ, so that a shift by one step shows."""
+    drawn = rng.integers(1, K, (steps + 1, batch)).cumsum(axis=0) % K
+    return {"y0": drawn[0], "y": drawn[1:]}
+
+
+def _weights(rng: np.random.Generator, letters: str) -> dict[str, np.ndarray]:
+    """Weights by their letters, in that order; states end up well inside (-1, 1)."""
+    shapes = {"U": (H, D), "R": (H, D), "F": (H, K), "W": (H, H), "b": H, "V": (K, H), "c": K}
+    return {name: rng.normal(0, 0.6, shapes[name]) for name in letters}
+
+
+def _mask(steps: int, batch: int) -> np.ndarray:
+    """1 for the first steps of each sequence; the last sequence has no padding."""
+    length = np.maximum(1, steps - 2 * np.arange(batch)[::-1])
+    return (np.arange(steps)[:, None] < length).astype(float)
+
+
+def _start(rng: np.random.Generator, batch: int) -> np.ndarray:
+    return rng.uniform(-0.9, 0.9, (batch, H))
+
+
+def _forced_inputs(rng: np.random.Generator, steps: int = T, batch: int = B) -> dict[str, Any]:
+    x = rng.normal(size=(steps, batch, D))
+    return {"x": x, **_classes(rng, steps, batch), **_weights(rng, "UFbVc")}
+
+
+def _loop_inputs(rng: np.random.Generator, steps: int = T, batch: int = B) -> dict[str, Any]:
+    drawn = _forced_inputs(rng, steps, batch)
+    del drawn["y"]
+    return {**drawn, "F": 3 * drawn["F"], "V": 2 * drawn["V"]}  # feedback that changes the class
+
+
+def _scheduled_inputs(rng: np.random.Generator, steps: int = T, batch: int = B) -> dict[str, Any]:
+    drawn = _forced_inputs(rng, steps, batch)
+    coin = {"u": rng.random((steps, batch)), "epsilon": 0.5}
+    head = {name: drawn.pop(name) for name in ("x", "y0", "y")}
+    return {**head, **coin, **drawn, "F": 3 * drawn["F"], "V": 2 * drawn["V"]}
+
+
+def _counter(drawn: dict[str, Any]) -> dict[str, Any]:
+    """The same inputs with weights that count: after class k the network says k + 1, modulo K."""
+    angle = 2 * np.pi * np.arange(K) / K
+    around = np.stack([np.cos(angle), np.sin(angle)])
+    zero = {name: np.zeros_like(drawn[name]) for name in ("U", "b", "c")}
+    F, V = np.zeros((H, K)), np.zeros((K, H))
+    F[:2], V[:, :2] = 0.5 * around, 4 * np.roll(around, 1, axis=1).T
+    return {**drawn, **zero, "F": F, "V": V}
+
+
+def _only(drawn: dict[str, Any], *kept: str) -> dict[str, Any]:
+    """The same inputs, every array of numbers zero but those named; classes stay."""
+    return {
+        name: np.zeros_like(value)
+        if name not in kept and getattr(value, "dtype", None) == np.float64
+        else value
+        for name, value in drawn.items()
+    }
+
+
+# Oracles.
+
+
+def _every_predecessor(
+    x: np.ndarray, U: np.ndarray, F: np.ndarray, b: np.ndarray, V: np.ndarray, c: np.ndarray
+) -> Arrays:
+    """States and outputs of each step for each class that may have come before it.
+
+    Returns h : (K, T, B, H), o : (K, T, B, K).
+    """
+    joined = np.concatenate([U, F, b[:, None]], axis=1)
+    states = []
+    for one in np.eye(F.shape[1]):
+        rest = np.broadcast_to([*one, 1.0], (*x.shape[:2], len(one) + 1))
+        states.append(np.tanh(np.einsum("hz,tbz->tbh", joined, np.concatenate([x, rest], -1))))
+    h = np.stack(states)
+    return h, np.einsum("kh,ptbh->ptbk", V, h) + c
+
+
+def _follow(o: np.ndarray, y0: np.ndarray, given: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Follow the classes through o : (K, T, B, K); where given : (T, B), y's instead of its own."""
+    taken = np.empty(o.shape[1:])
+    for n in range(o.shape[2]):
+        before = y0[n]
+        for t in range(o.shape[1]):
+            if t and given[t, n]:
+                before = y[t - 1, n]
+            taken[t, n] = o[before, t, n]
+            before = int(np.argmax(taken[t, n]))
+    return taken
+
+
+def _forced_truth(y0: np.ndarray, y: np.ndarray, **args: np.ndarray) -> Arrays:
+    h, o = _every_predecessor(**double(**args))
+    before = np.concatenate([y0[None], y[:-1]])
+    weight = np.moveaxis(np.eye(K)[before], -1, 0)[..., None]  # (K, T, B, 1)
+    return (weight * h).sum(0), (weight * o).sum(0)
+
+
+def _loop_truth(y0: np.ndarray, **args: np.ndarray) -> Arrays:
+    _, o = _every_predecessor(**double(**args))
+    never = np.zeros(o.shape[1:3], dtype=bool)
+    return (_follow(o, y0, never, never),)
+
+
+def _scheduled_truth(
+    y0: np.ndarray, y: np.ndarray, u: np.ndarray, epsilon: float, **args: np.ndarray
+) -> Arrays:
+    _, o = _every_predecessor(**double(**args))
+    return (_follow(o, y0, u < epsilon, y),)
+
+
+def _summaries(h: np.ndarray, mask: np.ndarray) -> Arrays:
+    """Both summaries, the last state as a sum over the one step where the mask goes down."""
+    ends = mask - np.concatenate([mask[1:], np.zeros_like(mask[:1])])
+    share = mask / mask.sum(0)
+    return np.einsum("tb,tbh->bh", ends, h), np.einsum("tb,tbh->bh", share, h)
+
+
+def _readout_truth(**args: np.ndarray) -> Arrays:
+    return _summaries(**double(**args))
+
+
+def _readout_grad_truth(**args: np.ndarray) -> Arrays:
+    a = double(**args)
+
+    def weighted(h: np.ndarray) -> Any:
+        last, mean = _summaries(h, a["mask"])
+        return (last * a["dlast"]).sum() + (mean * a["dmean"]).sum()
+
+    states = np.zeros((*a["mask"].shape, a["dlast"].shape[-1]))
+    return (complex_step(weighted, {"h": states}, "h"),)
+
+
+def _fed(x: np.ndarray, y0: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Inputs and one-hot previous outputs side by side, (T, B, D + K)."""
+    return np.concatenate([x, np.eye(K)[np.concatenate([y0[None], y[:-1]])]], axis=-1)
+
+
+def _vector_truth(**args: np.ndarray) -> Arrays:
+    a = double(**args)
+    repeated = np.broadcast_to(a["x"], (len(a["y"]), *a["x"].shape))
+    joined = np.concatenate([a["R"], a["F"]], axis=1)
+    h = sweeps(_fed(repeated, a["y0"], a["y"]), a["h0"], joined, a["W"], a["b"])
+    return h, np.einsum("kh,tbh->tbk", a["V"], h) + a["c"]
+
+
+def _log_likelihood_truth(**args: np.ndarray) -> Arrays:
+    a = double(**args)
+    joined = np.concatenate([a["U"], a["F"]], axis=1)
+    h = sweeps(_fed(a["x"], a["y0"], a["y"]), a["h0"], joined, a["W"], a["b"])
+    o = np.einsum("kh,tbh->tbk", a["V"], h) + a["c"]
+    picked = np.einsum("tbk,tbk->tb", np.eye(K)[a["y"]], o)
+    each = picked - np.logaddexp.reduce(o, axis=-1)
+    return (np.einsum("tb,tb->b", a["mask"], each),)
+
+
+def _bidirectional_truth(lengths: np.ndarray, **args: np.ndarray) -> Arrays:
+    """No step is moved: each direction goes over all steps, and stands still in the padding."""
+    a = double(**args)
+    steps = len(a["x"])
+    inside = (np.arange(steps)[:, None] < lengths)[..., None]
+    found = []
+    for start, U, W, b, order in (
+        ("h0", "Uf", "Wf", "bf", range(steps)),
+        ("g0", "Ug", "Wg", "bg", reversed(range(steps))),
+    ):
+        state, states = a[start], np.zeros((*a["x"].shape[:2], a[start].shape[1]))
+        for t in order:
+            moved = np.tanh(
+                np.einsum("hd,bd->bh", a[U], a["x"][t]) + np.einsum("hj,bj->bh", a[W], state) + a[b]
+            )
+            state = np.where(inside[t], moved, state)
+            states[t] = np.where(inside[t], state, 0.0)
+        found.append(states)
+    return (np.concatenate(found, axis=-1),)
+
+
+def _deep_truth(
+    x: np.ndarray,
+    h0: np.ndarray,
+    U: list[np.ndarray],
+    W: list[np.ndarray],
+    b: list[np.ndarray],
+) -> Arrays:
+    """All layers and steps at once, swept until nothing can change any more."""
+    x, h0 = (np.asarray(value, np.float64) for value in (x, h0))
+    h = np.zeros((len(U), len(x), *h0.shape[1:]))
+    for _ in range(len(U) + len(x)):
+        before = np.concatenate([h0[:, None], h[:, :-1]], axis=1)
+        h = np.stack(
+            [
+                np.tanh((h[j - 1] if j else x) @ U[j].T + before[j] @ W[j].T + b[j])
+                for j in range(len(U))
+            ]
+        )
+    return (h,)
+
+
+# Cases.
+
+
+def _forced_cases(rng: np.random.Generator) -> list[Case]:
+    some = _forced_inputs(rng)
+    return [
+        Case(
+            "U x alone",
+            "probes",
+            _only(some, "x", "U", "V"),
+            "no feedback, no biases: h(t) = tanh(U x(t))",
+        ),
+        Case(
+            "F alone, one step",
+            "probes",
+            _only(_forced_inputs(rng, steps=1), "F", "V"),
+            "T = 1: h(1) = tanh(column y(0) of F); no target goes in",
+        ),
+        Case(
+            "F alone",
+            "probes",
+            _only(some, "F", "V"),
+            "no input, no biases: h(t) = tanh(column y(t-1) of F)",
+        ),
+        Case("b alone", "probes", _only(some, "b", "V"), "h(t) = tanh(b), at every step"),
+        Case("c alone", "probes", _only(some, "c"), "h is zero, so o(t) = c"),
+        *usual(_forced_inputs, rng, {"x": 1, "y0": 0, "y": 1}),
+    ]
+
+
+def _loop_cases(rng: np.random.Generator) -> list[Case]:
+    some = _loop_inputs(rng)
+    return [
+        Case(
+            "no feedback",
+            "probes",
+            {**some, "F": np.zeros((H, K))},
+            "F = 0: o(t) = c + V tanh(U x(t) + b), whatever came before",
+        ),
+        Case(
+            "one step",
+            "probes",
+            _loop_inputs(rng, steps=1),
+            "T = 1: the only class that goes in is y(0)",
+        ),
+        Case(
+            "a counter",
+            "probes",
+            _counter(some),
+            "weights for which class k makes class k + 1 the largest: the outputs count up",
+        ),
+        *usual(_loop_inputs, rng, {"x": 1, "y0": 0}),
+    ]
+
+
+def _scheduled_cases(rng: np.random.Generator) -> list[Case]:
+    some = _scheduled_inputs(rng)
+    across = _scheduled_inputs(rng)
+    across["u"] = np.where(np.arange(B) % 2, 0.9, 0.1) * np.ones((T, 1))
+    late = _scheduled_inputs(rng)
+    late["u"] = np.full((T, B), 0.9)
+    late["u"][2] = 0.1
+    return [
+        Case(
+            "epsilon = 1",
+            "probes",
+            {**some, "epsilon": 1.0},
+            "u < 1 always: exercise 4.1",
+        ),
+        Case("epsilon = 0", "probes", {**some, "epsilon": 0.0}, "u < 0 never: exercise 4.2"),
+        Case(
+            "one coin for each sequence",
+            "probes",
+            _counter(across),
+            "a counter; the first sequence gets true outputs, the second one its own",
+        ),
+        Case(
+            "one true output",
+            "probes",
+            _counter(late),
+            "a counter; only step 3 gets the true output, y(2); step 4 goes on from what came out",
+        ),
+        *usual(_scheduled_inputs, rng, {"x": 1, "y0": 0, "y": 1, "u": 1}),
+    ]
+
+
+def _readout_inputs(rng: np.random.Generator, steps: int = T, batch: int = B) -> dict[str, Any]:
+    return {"h": rng.uniform(-0.95, 0.95, (steps, batch, H)), "mask": _mask(steps, batch)}
+
+
+def _readout_cases(rng: np.random.Generator) -> list[Case]:
+    whole = _readout_inputs(rng)
+    whole["mask"] = np.ones((T, B))
+    short = _readout_inputs(rng)
+    short["mask"] = np.zeros((T, B))
+    short["mask"][0] = 1.0
+    return [
+        Case("no padding", "probes", whole, "the last of all states, and the mean of all"),
+        Case("one step counts", "probes", short, "both summaries are h(1)"),
+        *usual(_readout_inputs, rng, {"h": 1, "mask": 1}),
+    ]
+
+
+def _readout_grad_inputs(
+    rng: np.random.Generator, steps: int = T, batch: int = B
+) -> dict[str, Any]:
+    dlast, dmean = rng.normal(size=(2, batch, H))
+    return {"dlast": dlast, "dmean": dmean, "mask": _mask(steps, batch)}
+
+
+def _readout_grad_cases(rng: np.random.Generator) -> list[Case]:
+    some = _readout_grad_inputs(rng)
+    whole = {**some, "mask": np.ones((T, B))}
+    zero = np.zeros((B, H))
+    return [
+        Case(
+            "through the last state alone, no padding",
+            "probes",
+            {**whole, "dmean": zero},
+            "all of it arrives at h(T), nothing elsewhere",
+        ),
+        Case(
+            "through the mean alone, no padding",
+            "probes",
+            {**whole, "dlast": zero},
+            f"each of the {T} states gets one {T}th",
+        ),
+        Case(
+            "through the last state alone",
+            "probes",
+            {**some, "dmean": zero},
+            "it arrives where the sequence ends, nowhere in the padding",
+        ),
+        Case(
+            "through the mean alone",
+            "probes",
+            {**some, "dlast": zero},
+            "one part in l for each of l states, nothing for the padding",
+        ),
+        *usual(_readout_grad_inputs, rng, {"dlast": 0, "dmean": 0, "mask": 1}),
+    ]
+
+
+def _vector_inputs(rng: np.random.Generator, steps: int = T, batch: int = B) -> dict[str, Any]:
+    x, h0 = rng.normal(size=(batch, D)), _start(rng, batch)
+    return {"x": x, "h0": h0, **_classes(rng, steps, batch), **_weights(rng, "RFWbVc")}
+
+
+def _vector_cases(rng: np.random.Generator) -> list[Case]:
+    some = _vector_inputs(rng)
+    return [
+        Case(
+            "R x alone",
+            "probes",
+            _only(some, "x", "R", "V"),
+            "no feedback, no state: h(t) = tanh(R x), the same at every step",
+        ),
+        Case(
+            "F alone",
+            "probes",
+            _only(some, "F", "V"),
+            "h(t) = tanh(column y(t-1) of F); at t = 1 that of y(0)",
+        ),
+        Case(
+            "W h alone",
+            "probes",
+            _only(some, "h0", "W", "V"),
+            "h(1) = tanh(W h(0)), and so on",
+        ),
+        Case("b alone", "probes", _only(some, "b", "V"), "h(t) = tanh(b), at every step"),
+        Case("c alone", "probes", _only(some, "c"), "h is zero, so o(t) = c"),
+        *usual(_vector_inputs, rng, {"x": 0, "h0": 0, "y0": 0, "y": 1}),
+    ]
+
+
+def _likelihood_inputs(rng: np.random.Generator, steps: int = T, batch: int = B) -> dict[str, Any]:
+    drawn = _forced_inputs(rng, steps, batch)
+    head = {name: drawn[name] for name in ("x", "y0", "y")}
+    return {
+        "x": head["x"],
+        "h0": _start(rng, batch),
+        "y0": head["y0"],
+        "y": head["y"],
+        "mask": _mask(steps, batch),
+        **_weights(rng, "UFWbVc"),
+    }
+
+
+def _likelihood_cases(rng: np.random.Generator) -> list[Case]:
+    some = _likelihood_inputs(rng)
+    whole = {**some, "mask": np.ones((T, B))}
+    large = _likelihood_inputs(rng)
+    large["c"] = large["c"] + 1000.0
+    below = _likelihood_inputs(rng)
+    below["c"][below["y"][0, 0]] -= 1000.0
+    return [
+        Case(
+            "equal outputs",
+            "probes",
+            _only(whole, "x", "U", "mask"),
+            f"V = 0, c = 0: each step has probability 1/{K}, so log P = -T log {K}",
+        ),
+        Case(
+            "c alone",
+            "probes",
+            _only(whole, "c", "mask"),
+            "every step has the same distribution: a sum of log softmax(c) at the targets",
+        ),
+        Case(
+            "F alone",
+            "probes",
+            _only(whole, "F", "V", "mask"),
+            "only the previous output matters: y(0) at the first step, y(t-1) later",
+        ),
+        Case(
+            "W h alone",
+            "probes",
+            _only(whole, "h0", "W", "V", "mask"),
+            "no input, no feedback: h(1) = tanh(W h(0)), and so on",
+        ),
+        Case("padding", "probes", some, "the last two steps of the first sequence do not count"),
+        Case("large outputs", "properties", large, "o + 1000 has the same softmax as o"),
+        Case(
+            "the target far below",
+            "properties",
+            below,
+            "some targets' outputs are 1000 below the largest: their softmax is rounded to 0",
+        ),
+        *usual(_likelihood_inputs, rng, {"x": 1, "h0": 0, "y0": 0, "y": 1, "mask": 1}),
+    ]
+
+
+def _two_way_inputs(rng: np.random.Generator, steps: int = T, batch: int = B) -> dict[str, Any]:
+    weights = {name + way: value for way in "fg" for name, value in _weights(rng, "UWb").items()}
+    lengths = _mask(steps, batch).sum(0).astype(int)
+    x = rng.normal(size=(steps, batch, D))
+    return {"x": x, "lengths": lengths, "h0": _start(rng, batch), "g0": _start(rng, batch)} | {
+        name: weights[name] for name in ("Uf", "Wf", "bf", "Ug", "Wg", "bg")
+    }
+
+
+def _two_way_cases(rng: np.random.Generator) -> list[Case]:
+    some = _two_way_inputs(rng)
+    whole = {**some, "lengths": np.full(B, T)}
+    return [
+        Case(
+            "forward alone, no padding",
+            "probes",
+            _only(whole, "x", "h0", "Uf", "Wf", "bf"),
+            "the backward network has no weights: its half is zero",
+        ),
+        Case(
+            "backward alone, no padding",
+            "probes",
+            _only(whole, "x", "g0", "Ug", "Wg", "bg"),
+            "the forward half is zero; g(T) is made of x(T) and g0",
+        ),
+        Case(
+            "backward alone",
+            "probes",
+            _only(some, "x", "g0", "Ug", "Wg", "bg"),
+            "each sequence starts backward at its own last step; zero behind it",
+        ),
+        Case(
+            "forward alone",
+            "probes",
+            _only(some, "x", "h0", "Uf", "Wf", "bf"),
+            "zero behind the last step of each sequence",
+        ),
+        *usual(_two_way_inputs, rng, {"x": 1, "lengths": 0, "h0": 0, "g0": 0}),
+    ]
+
+
+def _deep_inputs(rng: np.random.Generator, steps: int = T, batch: int = B) -> dict[str, Any]:
+    layers = [_weights(rng, "UWb") for _ in range(N)]
+    for layer in layers[1:]:
+        layer["U"] = rng.normal(0, 0.6, (H, H))
+    return {
+        "x": rng.normal(size=(steps, batch, D)),
+        "h0": rng.uniform(-0.9, 0.9, (N, batch, H)),
+        **{name: [layer[name] for layer in layers] for name in "UWb"},
+    }
+
+
+def _deep_cases(rng: np.random.Generator) -> list[Case]:
+    def without(drawn: dict[str, Any], *names: str) -> dict[str, Any]:
+        zero = {name: [np.zeros_like(one) for one in drawn[name]] for name in names}
+        return {**drawn, **zero}
+
+    some = _deep_inputs(rng)
+    return [
+        Case(
+            "upward alone",
+            "probes",
+            without(some, "W", "b"),
+            "no memory: each step is a feedforward network of its own, x(t) up to the last layer",
+        ),
+        Case(
+            "onward alone",
+            "probes",
+            without(some, "U", "b"),
+            "no input, no layer below: each layer goes on from its own initial state",
+        ),
+        Case("b alone", "probes", without(some, "U", "W"), "layer j has tanh(b_j), at every step"),
+        Case(
+            "two steps",
+            "probes",
+            without(_deep_inputs(rng, steps=2), "b"),
+            "h(2) of layer 2 is made of h(2) of layer 1 and h(1) of layer 2",
+        ),
+        *usual(_deep_inputs, rng, {"x": 1, "h0": 1}),
+    ]
+
+
+CHAPTER = Chapter(
+    name="taxonomy",
+    number=4,
+    title="A taxonomy of recurrent networks, executable",
+    page="04-taxonomy",
+    exercises=(
+        Exercise(
+            "taxonomy.teacher_forced",
+            "4.1",
+            "Teacher forcing, all steps at once",
+            "(4.4)",
+            3,
+            (Output("h", HIDDEN), Output("o", OUTPUT)),
+            _forced_cases,
+            _forced_truth,
+        ),
+        Exercise(
+            "taxonomy.closed_loop",
+            "4.2",
+            "Closed loop",
+            "(4.7)",
+            2,
+            (Output("o", OUTPUT),),
+            _loop_cases,
+            _loop_truth,
+        ),
+        Exercise(
+            "taxonomy.scheduled",
+            "4.3",
+            "Scheduled sampling",
+            "(4.9)",
+            3,
+            (Output("o", OUTPUT),),
+            _scheduled_cases,
+            _scheduled_truth,
+        ),
+        Exercise(
+            "taxonomy.readout",
+            "4.4",
+            "A sequence in, one vector out",
+            "(4.12)",
+            {"last": 1, "mean": 1},
+            (Output("last", ("B", "H")), Output("mean", ("B", "H"))),
+            _readout_cases,
+            _readout_truth,
+        ),
+        Exercise(
+            "taxonomy.readout_grad",
+            "4.5",
+            "The gradient from downstream",
+            "(4.13)",
+            2,
+            (Output("dh", HIDDEN),),
+            _readout_grad_cases,
+            _readout_grad_truth,
+        ),
+        Exercise(
+            "taxonomy.vector_to_sequence",
+            "4.6",
+            "A vector in, a sequence out",
+            "(4.15)",
+            3,
+            (Output("h", HIDDEN), Output("o", OUTPUT)),
+            _vector_cases,
+            _vector_truth,
+        ),
+        Exercise(
+            "taxonomy.log_likelihood",
+            "4.7",
+            "The probability of a whole sequence",
+            "(4.16)-(4.17)",
+            3,
+            (Output("logp", ("B",)),),
+            _likelihood_cases,
+            _log_likelihood_truth,
+        ),
+        Exercise(
+            "taxonomy.bidirectional",
+            "4.8",
+            "Both directions, with padding",
+            "(4.18)-(4.19)",
+            3,
+            (Output("s", ("T", "B", "2H")),),
+            _two_way_cases,
+            _bidirectional_truth,
+        ),
+        Exercise(
+            "taxonomy.deep",
+            "4.9",
+            "Several layers",
+            "(4.20)",
+            3,
+            (Output("h", ("N", "T", "B", "H")),),
+            _deep_cases,
+            _deep_truth,
+        ),
+    ),
+)
