@@ -1,4 +1,4 @@
-"""What the chapters' exercises share: the cases that always come, and ways to reach a truth."""
+"""What the chapters' exercises share: properties that every network over time must have."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 
 from course.exercise import Case
 
-T, B, LONG = 5, 2, 11
-"""Sizes that every chapter's usual cases have: steps, sequences, and an unseen length."""
+LONG = 11
+"""A length that no other case has."""
 
 
 def single(args: Mapping[str, Any]) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def usual(
     """The values case and the properties that every exercise over time shares."""
     main = draw(rng)
     return [
-        Case("random input", "values", main, f"every term counts, T = {T}, B = {B}"),
+        Case("random input", "values", main, "every term counts"),
         Case("T = 1", "properties", draw(rng, steps=1), "a sequence of one step is a sequence"),
         Case("unseen length", "properties", draw(rng, steps=LONG), f"T = {LONG}, same weights"),
         Case("B = 1", "properties", draw(rng, batch=1), "a batch of one keeps its axis"),
@@ -58,18 +58,6 @@ def sweeps(x: np.ndarray, h0: np.ndarray, U: np.ndarray, W: np.ndarray, b: np.nd
     for _ in range(len(x)):
         h = np.tanh(x @ U.T + np.concatenate([h0[None], h[:-1]]) @ W.T + b)
     return h
-
-
-def complex_step(f: Callable[..., Any], args: Mapping[str, np.ndarray], name: str) -> np.ndarray:
-    """Derivative of a real number f(**args) for one argument: Im f(x + i e) / e, eq (3.25)."""
-    step = 1e-30
-    value = args[name].astype(complex)
-    grad = np.empty(value.shape)
-    for i in np.ndindex(value.shape):
-        moved = value.copy()
-        moved[i] += 1j * step
-        grad[i] = f(**{**args, name: moved}).imag / step
-    return grad
 
 
 def double(**args: Any) -> dict[str, Any]:
