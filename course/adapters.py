@@ -1,4 +1,4 @@
-"""How answers are called: a plain function, or a class of PyTorch.
+"""How answers are called: a function, a function that takes a function, something of PyTorch.
 
 No truth is in this file and none is needed, so that it can run beside a student's code.
 """
@@ -63,6 +63,22 @@ def _apply(function: Any, args: Mapping[str, np.ndarray], device: str) -> tuple[
     return (h, *grads)
 
 
+def _elsewhere(run: Callable[[], Any]) -> None:
+    """Run something on the meta device; raises Finding if it can't be run there."""
+    try:  # the meta device has shapes and no numbers: what is made elsewhere clashes
+        run()
+    except (RuntimeError, NotImplementedError, TypeError) as error:
+        raise Finding(
+            "properties",
+            f"on another device it raised {type(error).__name__}:"
+            f" {str(error).strip().splitlines()[0][:160]}",
+            (
+                "new tensors go where the arguments are: torch.empty_like, x.new_zeros;",
+                "no .item(), .numpy() or .tolist() inside",
+            ),
+        ) from None
+
+
 def apply_function(function: Any, args: Mapping[str, Any]) -> Any:
     """Run an autograd.Function, on the GPU if there is one; answer with NumPy arrays."""
     import torch
@@ -81,17 +97,148 @@ def apply_function(function: Any, args: Mapping[str, Any]) -> Any:
             first = str(error).strip().splitlines()[0]
             raise Finding("properties", f"torch.autograd.gradcheck fails: {first}") from None
     if special == "another device":
-        try:  # the meta device has shapes and no numbers: what is made elsewhere clashes
-            _apply(function, args, "meta")
-        except (RuntimeError, NotImplementedError, TypeError) as error:
-            raise Finding(
-                "properties",
-                f"on another device it raised {type(error).__name__}:"
-                f" {str(error).strip().splitlines()[0][:160]}",
-                (
-                    "new tensors go where the arguments are: torch.empty_like, x.new_zeros;",
-                    "no .item(), .numpy() or .tolist() inside",
-                ),
-            ) from None
+        _elsewhere(lambda: _apply(function, args, "meta"))
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return tuple(value.detach().cpu().numpy() for value in _apply(function, args, device))
+
+
+WEIGHTS = ("U", "W", "b", "V", "c")
+
+
+def run_step(answer: Callable[..., Any], args: Mapping[str, Any]) -> Any:
+    """Call a step: step(params, state, x) with params = (U, W, b, V, c)."""
+    return answer(tuple(args[name] for name in WEIGHTS), args["state"], args["x"])
+
+
+def run_unfold(answer: Callable[..., Any], args: Mapping[str, Any]) -> Any:
+    """Run an ``unfold`` over a step of the course's own, whose state is an array or a pair of them.
+
+    The step is h(t) = tanh(U x(t) + W h(t-1) + A h(t-2)), y(t) = V h(t); ``args["state"]`` says
+    "one array" or "a pair".
+    """
+    params = {name: args[name] for name in ("U", "W", "A", "V")}
+    h0, x, pair = args["h0"], args["x"], args["state"] == "a pair"
+    calls = 0
+
+    def step(given: Any, state: Any, x_t: Any) -> tuple[Any, Any]:
+        nonlocal calls
+        calls += 1
+        if given is not params:
+            raise Finding("runs", "step got other parameters than unfold did", ("hand params on",))
+        if isinstance(state, tuple) != pair or (pair and len(state) != 2):
+            was = "a pair of arrays" if pair else "one array"
+            raise Finding(
+                "runs",
+                f"at call {calls} step got a {type(state).__name__} for its state, which is {was}",
+                ("hand the state on as step gave it, without looking inside",),
+            )
+        h, before = state if pair else (state, np.zeros_like(state))
+        if np.shape(x_t) != x.shape[1:]:
+            raise Finding(
+                "runs",
+                f"at call {calls} step got an x of shape {np.shape(x_t)}, want {x.shape[1:]}",
+                ("one entry of xs for each step",),
+            )
+        new = np.tanh(x_t @ given["U"].T + h @ given["W"].T + before @ given["A"].T)
+        return ((new, h) if pair else new), new @ given["V"].T
+
+    raw = answer(step, params, (h0, h0[::-1]) if pair else h0, x)
+    if raw is None:
+        return None
+    if not isinstance(raw, tuple | list) or len(raw) != 2:
+        raise Finding(
+            "shapes", "want two things: the last state, and the list of what each step gave"
+        )
+    state, ys = raw
+    if not isinstance(ys, list | tuple | np.ndarray):
+        raise Finding("shapes", f"ys is a {type(ys).__name__}, want a list")
+    if calls != len(x):
+        steps = f"{calls} time{'' if calls == 1 else 's'}"
+        raise Finding("runs", f"step was called {steps}, for {len(x)} inputs")
+    if pair:
+        if not isinstance(state, tuple) or len(state) != 2:
+            raise Finding(
+                "shapes", f"the last state is a {type(state).__name__}, and was a pair of arrays"
+            )
+        state = np.concatenate([np.atleast_2d(part) for part in state], axis=-1)
+    if len(ys) == 0:
+        ys = np.zeros((0, len(h0), len(args["V"])))
+    return state, ys
+
+
+def run_sampler(answer: Callable[..., Any], args: Mapping[str, Any]) -> Any:
+    """Run a sampler over a step of the course's own; its symbols are filled up with -1.
+
+    ``args["ending"]`` says "end", "halt" or "length"; see exercises 2.12 to 2.14.
+    """
+    params = tuple(args[name] for name in WEIGHTS)
+    ending, K, u = args["ending"], args["K"], args["u"]
+    size = args["U"].shape[1]
+
+    def step(given: Any, state: Any, x: Any) -> tuple[Any, Any]:
+        U, W, b, V, c = given
+        if np.shape(x) != (size,):
+            want = "(K + 1,)" if ending == "length" else "(K,)"
+            raise Finding("runs", f"step got an x of shape {np.shape(x)}, want {want} = ({size},)")
+        h = np.tanh(b + W @ state + U @ np.asarray(x))
+        o = V @ h + c
+        return h, (o[:K], o[K]) if ending == "halt" else o
+
+    more = (args["q"],) if ending == "length" else ()
+    raw = answer(step, params, args["h0"], *more, K, u)
+    if raw is None:
+        return None
+    try:
+        y = np.asarray(list(raw), np.float64)
+    except (TypeError, ValueError):
+        y = np.zeros((0, 0))
+    if y.ndim != 1:
+        raise Finding("shapes", f"y is a {type(raw).__name__}, want a list of integers")
+    most = len(args["q"]) if ending == "length" else len(u)
+    if len(y) > most:
+        raise Finding("shapes", f"y has {len(y)} symbols, more than the {most} that can be drawn")
+    return np.concatenate([y, np.full(most - len(y), -1.0)]), float(len(y))
+
+
+def _masked(answer: Callable[..., Any], args: Mapping[str, Any], device: str) -> tuple[Any, ...]:
+    """h, and what autograd finds for each argument when dh comes from outside."""
+    import torch
+
+    names = ("x", "lengths", "h0", "U", "W", "b")
+    given = {name: torch.tensor(args[name], device=device) for name in names}
+    leaves = [given[name].requires_grad_() for name in names if name != "lengths"]
+    h = answer(*given.values())
+    if h is None:
+        return (None,)
+    if not isinstance(h, torch.Tensor):
+        raise Finding("shapes", f"h is a {type(h).__name__}, want one tensor")
+    dh = torch.tensor(args["dh"], device=device)
+    if h.shape != dh.shape:
+        raise Finding("shapes", f"h has shape {tuple(h.shape)}, want (T, B, H) = {tuple(dh.shape)}")
+    if h.dtype != dh.dtype:
+        raise Finding(
+            "shapes",
+            f"h has dtype {h.dtype} for arguments of {dh.dtype}",
+            ("make new tensors from the ones you are given: torch.zeros_like, x.new_zeros",),
+        )
+    if not h.requires_grad:
+        raise Finding(
+            "runs",
+            "h does not require a gradient: something has cut the graph",
+            ("no .detach(), .data or NumPy inside, and no torch.no_grad()",),
+        )
+    return (h, *torch.autograd.grad(h, leaves, dh, allow_unused=True, materialize_grads=True))
+
+
+def run_torch_masked(answer: Callable[..., Any], args: Mapping[str, Any]) -> Any:
+    """Run exercise 2.15, on the GPU if there is one; answer with NumPy arrays."""
+    import torch
+
+    args = dict(args)
+    if args.pop("also", "") == "another device":
+        _elsewhere(lambda: _masked(answer, args, "meta"))
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    found = _masked(answer, args, device)
+    if found == (None,):
+        return None
+    return tuple(value.detach().cpu().numpy() for value in found)

@@ -119,7 +119,8 @@ def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
                 or len(a) != len(b)
                 or any(differs(x, y) for x, y in zip(a, b, strict=True))
             )
-        return not np.array_equal(a, b)
+        kind = getattr(getattr(a, "dtype", None), "kind", "")
+        return not np.array_equal(a, b, equal_nan=kind == "f")  # padding may hold NaN
 
     return [name for name in before if differs(before[name], after[name])]
 

@@ -25,9 +25,9 @@ from course.exercise import (
     Tolerance,
     as_outputs,
 )
+from course.exercises.common import double, sweeps, usual
 
 T, B, D, H, K = 5, 2, 3, 4, 6
-LONG = 11
 
 HIDDEN = ("T", "B", "H")
 OUTPUT = ("T", "B", "K")
@@ -71,54 +71,7 @@ def _states(rng: np.random.Generator, steps: int = T, batch: int = B) -> dict[st
     }
 
 
-def _single(args: Mapping[str, Any]) -> dict[str, Any]:
-    """The same arguments in float32."""
-    return {
-        name: value.astype(np.float32) if getattr(value, "dtype", None) == np.float64 else value
-        for name, value in args.items()
-    }
-
-
-def _reorder(args: Mapping[str, Any], batched: Mapping[str, int]) -> dict[str, Any]:
-    """The same arguments, sequences in reverse order; ``batched`` gives the batch's axis."""
-    return {
-        name: np.flip(value, batched[name]).copy() if name in batched else value
-        for name, value in args.items()
-    }
-
-
-def _usual(
-    draw: Callable[..., dict[str, Any]], rng: np.random.Generator, batched: Mapping[str, int]
-) -> list[Case]:
-    """The values case and the properties that every exercise over time shares."""
-    main = draw(rng)
-    return [
-        Case("random input", "values", main, f"every term counts, T = {T}, B = {B}"),
-        Case("T = 1", "properties", draw(rng, steps=1), "a sequence of one step is a sequence"),
-        Case("unseen length", "properties", draw(rng, steps=LONG), f"T = {LONG}, same weights"),
-        Case("B = 1", "properties", draw(rng, batch=1), "a batch of one keeps its axis"),
-        Case(
-            "batch order",
-            "properties",
-            _reorder(main, batched),
-            "the sequences in reverse order; they must not influence one another",
-        ),
-        Case("float32 in", "properties", _single(main), "the same arguments in single precision"),
-    ]
-
-
 # Oracles.
-
-
-def _sweeps(x: np.ndarray, h0: np.ndarray, U: np.ndarray, W: np.ndarray, b: np.ndarray) -> Any:
-    """States by T sweeps over all steps at once (Jacobi); exact, since time only runs forward.
-
-    Works on complex numbers, for complex steps.
-    """
-    h = np.zeros((len(x), *h0.shape), dtype=np.result_type(x, h0, U, W, b))
-    for _ in range(len(x)):
-        h = np.tanh(x @ U.T + np.concatenate([h0[None], h[:-1]]) @ W.T + b)
-    return h
 
 
 def _complex_step(f: Callable[..., Any], args: Mapping[str, np.ndarray], name: str) -> np.ndarray:
@@ -133,19 +86,9 @@ def _complex_step(f: Callable[..., Any], args: Mapping[str, np.ndarray], name: s
     return grad
 
 
-def _double(**args: Any) -> dict[str, Any]:
-    """The same arguments in float64: oracles answer in double precision."""
-    return {
-        name: np.asarray(value, np.float64)
-        if getattr(value, "dtype", None) == np.float32
-        else value
-        for name, value in args.items()
-    }
-
-
 def _forward_truth(**args: np.ndarray) -> Arrays:
-    a = _double(**args)
-    h = _sweeps(a["x"], a["h0"], a["U"], a["W"], a["b"])
+    a = double(**args)
+    h = sweeps(a["x"], a["h0"], a["U"], a["W"], a["b"])
     return h, np.einsum("kh,tbh->tbk", a["V"], h) + a["c"]
 
 
@@ -155,12 +98,12 @@ def _log_likelihood(o: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _loss_truth(**args: np.ndarray) -> Arrays:
-    a = _double(**args)
+    a = double(**args)
     return (np.asarray(-np.sum(a["mask"] * _log_likelihood(a["o"], a["y"]))),)
 
 
 def _grad_o_truth(**args: np.ndarray) -> Arrays:
-    a = _double(**args)
+    a = double(**args)
     o, grad = a["o"], np.empty(a["o"].shape)
     for k in range(K):  # every step and sequence at once: they don't touch one another
         moved = o.astype(complex)
@@ -190,18 +133,18 @@ def _adjoint(do: np.ndarray, h: np.ndarray, W: np.ndarray, V: np.ndarray, cut: i
 
 
 def _grad_h_truth(**args: np.ndarray) -> Arrays:
-    a = _double(**args)
+    a = double(**args)
     return (_adjoint(a["do"], a["h"], a["W"], a["V"], cut=len(a["h"])),)
 
 
 def _truncated_truth(**args: Any) -> Arrays:
-    a = _double(**args)
+    a = double(**args)
     return (_adjoint(a["do"], a["h"], a["W"], a["V"], cut=a["k"]),)
 
 
 def _grad_params_truth(**args: np.ndarray) -> Arrays:
     """Each step's own copy of the parameters, moved by complex steps."""
-    a = _double(**args)
+    a = double(**args)
     before = np.concatenate([a["h0"][None], a["h"][:-1]])
     pre = np.arctanh(a["h"])
     width, outputs = a["h"].shape[-1], a["do"].shape[-1]
@@ -229,11 +172,11 @@ def _clip_truth(grads: list[np.ndarray], max_norm: float) -> Arrays:
 
 
 def _rtrl_truth(**args: np.ndarray) -> Arrays:
-    a = _double(**args)
+    a = double(**args)
     g = a.pop("g")
 
     def weighted(**moved: np.ndarray) -> Any:
-        return (g * _sweeps(**moved)).sum()
+        return (g * sweeps(**moved)).sum()
 
     return tuple(_complex_step(weighted, a, name) for name in ("U", "W", "b"))
 
@@ -314,7 +257,7 @@ def _forward_cases(rng: np.random.Generator) -> list[Case]:
             "no input, no biases: h(1) = tanh(W h(0)), and so on",
         ),
         Case("c alone", "probes", only(c=some["c"]), "h is zero, so o(t) = c"),
-        *_usual(_network, rng, {"x": 1, "h0": 0}),
+        *usual(_network, rng, {"x": 1, "h0": 0}),
     ]
 
 
@@ -349,7 +292,7 @@ def _loss_cases(rng: np.random.Generator) -> list[Case]:
             _far_below(rng, counts=0.0),
             "the same, but that step does not count; 0 times infinity is not 0",
         ),
-        *_usual(_targets, rng, {"o": 1, "y": 1, "mask": 1}),
+        *usual(_targets, rng, {"o": 1, "y": 1, "mask": 1}),
     ]
 
 
@@ -391,7 +334,7 @@ def _grad_o_cases(rng: np.random.Generator) -> list[Case]:
             f"1/{K} everywhere, less 1 at the target; no padding",
         ),
         Case("no padding", "probes", whole, "every step counts"),
-        *_usual(_targets, rng, {"o": 1, "y": 1, "mask": 1}),
+        *usual(_targets, rng, {"o": 1, "y": 1, "mask": 1}),
         *_large(rng),
     ]
 
@@ -435,7 +378,7 @@ def _backward_probes(rng: np.random.Generator) -> list[Case]:
 
 
 def _grad_h_cases(rng: np.random.Generator) -> list[Case]:
-    return [*_backward_probes(rng), *_usual(_states, rng, {"do": 1, "h": 1})]
+    return [*_backward_probes(rng), *usual(_states, rng, {"do": 1, "h": 1})]
 
 
 def _truncated_cases(rng: np.random.Generator) -> list[Case]:
@@ -453,7 +396,7 @@ def _truncated_cases(rng: np.random.Generator) -> list[Case]:
             chunks(rng, steps=6, k=3),
             "T = 6, k = 3: nothing crosses from step 4 to step 3",
         ),
-        *_usual(chunks, rng, {"do": 1, "h": 1}),
+        *usual(chunks, rng, {"do": 1, "h": 1}),
         Case(
             "k above T", "properties", chunks(rng, k=T + 3), "the chunk is longer than the sequence"
         ),
@@ -485,7 +428,7 @@ def _grad_params_cases(rng: np.random.Generator) -> list[Case]:
             start,
             "dh is zero after step 1, so W's gradient meets h(0), and tanh' belongs to h(1)",
         ),
-        *_usual(_param_inputs, rng, {"dh": 1, "do": 1, "x": 1, "h": 1, "h0": 0}),
+        *usual(_param_inputs, rng, {"dh": 1, "do": 1, "x": 1, "h": 1, "h0": 0}),
     ]
 
 
@@ -567,7 +510,7 @@ def _rtrl_cases(rng: np.random.Generator) -> list[Case]:
             "T = 3, W = 0: only each step's own copy counts; the three are summed",
         ),
         Case("loss at the last step alone", "probes", end, "all that is earlier comes through W"),
-        *_usual(_rtrl_inputs, rng, {"g": 1, "x": 1, "h0": 0}),
+        *usual(_rtrl_inputs, rng, {"g": 1, "x": 1, "h0": 0}),
     ]
 
 
@@ -583,7 +526,7 @@ def _torch_cases(rng: np.random.Generator) -> list[Case]:
     return [
         Case("one step", "probes", _torch_inputs(rng, steps=1), "T = 1: one step, one road"),
         Case("loss at the last step alone", "probes", end, "what comes earlier came through W"),
-        *_usual(_torch_inputs, rng, {"dh": 1, "x": 1, "h0": 0}),
+        *usual(_torch_inputs, rng, {"dh": 1, "x": 1, "h0": 0}),
         Case(
             "gradcheck",
             "properties",
