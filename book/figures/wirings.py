@@ -203,13 +203,6 @@ def run_both_ways(run: Run) -> None:
     """Two directions; the second one is the same `unfold` over the inputs in reverse order."""
     U, W, b, U_g, W_g, b_g, V, V_g, c = run.parameters("U W b U_g W_g b_g V V_g c")
     T, xs = run.T, run.inputs()
-    collect = []
-
-    def forward(params: Any, h: Any, x: Any) -> tuple[Any, Any]:
-        h, _ = summary_step(params, h, x)
-        collect.append(h)
-        return h, None
-
     forward_states, backward_states = [], []
     keep = run.graph.watch(summary_step, "h")
     unfold(_kept(keep, forward_states), (U, W, b), run.start(), xs)
@@ -359,12 +352,18 @@ def graph_of(run: Callable[[Run], None], T: int = 3) -> Graph:
 
 
 def draw(key: str, used: bool = True, T: int = 3) -> Figure:
-    """Draw a wiring folded and unfolded, in use or while it is trained."""
+    """Draw a wiring folded and unfolded, in use or while it is trained.
+
+    One x for all steps has no place in a folded drawing, and no step.
+    """
     each = wiring(key)
-    rows = each.rows if used or not each.feeds_back else ("x", "y", *each.rows[1:])
-    if used and each.feeds_back:
-        rows = ("x", "y", *each.rows[1:])
-    return graphs.draw(graph_of(each.used if used else each.forced, T), rows)
+    run = each.used if used else each.forced
+    fig = graphs.draw(graph_of(run, T), _rows(each), folded=key != "vector")
+    if key == "vector":
+        for text in fig.axes[0].texts:
+            if text.get_text() == "$x^{(1)}$":
+                text.set_text("$x$")
+    return fig
 
 
 # What follows from the graph alone.
@@ -406,7 +405,7 @@ class Counts(NamedTuple):
 
     rounds: str
     arrays: str
-    kept: str
+    kept: str  # in units of H: states alone
 
 
 def counts(run: Callable[[Run], None], lengths: Sequence[int] = (3, 4, 6)) -> Counts:
@@ -421,13 +420,18 @@ def counts(run: Callable[[Run], None], lengths: Sequence[int] = (3, 4, 6)) -> Co
     )
 
 
+def _kept_numbers(found: Counts) -> str:
+    return f"{found.kept} H".replace("τ H", "τH")
+
+
 def table_counts() -> Table:
     """Return rounds and arrays of every wiring, while it is trained and in use."""
     rows = []
     for each in WIRINGS:
         trained, used = counts(each.forced), counts(each.used)
-        kept = "H" if trained.kept == "1" else f"{trained.kept} · H".replace("τ · H", "τ H")
-        rows.append([each.title, trained.arrays, kept, trained.rounds, used.rounds])
+        rows.append(
+            [each.title, trained.arrays, _kept_numbers(trained), trained.rounds, used.rounds]
+        )
     head = ["wiring", "arrays", "numbers kept", "rounds, training", "rounds, in use"]
     return Table(head, rows)
 
@@ -450,43 +454,52 @@ def _listed(graph: Graph) -> dict[str, Any]:
 
 
 def chooser(T: int = 4) -> list[dict[str, Any]]:
-    """Return what the chooser shows of each wiring."""
+    """Return the graphs that the chooser shows, of each wiring in training and in use."""
     found = []
     for each in WIRINGS:
         modes = [("in use", each.used)]
         if each.feeds_back:
             modes.insert(0, ("while it is trained", each.forced))
-        shown = []
-        for name, run in modes:
-            graph, cost = graph_of(run, T), counts(run)
-            shown.append({"name": name, **_listed(graph), "rounds": cost.rounds, **cost._asdict()})
-        rows = list(each.rows)
-        if each.feeds_back:
-            rows.insert(1, "y")
-        found.append(
-            {
-                "title": each.title,
-                "says": each.says,
-                "parallel": each.parallel,
-                "rows": rows,
-                "modes": shown,
-            }
-        )
+        shown = [{"name": name, **_listed(graph_of(run, T))} for name, run in modes]
+        found.append({"title": each.title, "rows": _rows(each), "modes": shown})
     return found
 
 
+def _rows(each: Wiring) -> list[str]:
+    """Return the letters from bottom to top, the classes that are fed among them."""
+    return ["x", "y", *each.rows[1:]] if each.feeds_back else list(each.rows)
+
+
+def _panel(each: Wiring) -> str:
+    """Return a wiring in words and equations."""
+    trained, used = counts(each.forced), counts(each.used)
+    rounds = (
+        f"{trained.rounds} while it is trained, {used.rounds} in use"
+        if each.feeds_back
+        else trained.rounds
+    )
+    facts = (
+        ("It can represent", each.says),
+        ("In parallel", each.parallel),
+        ("Rounds in a row", f"{rounds}, of {trained.arrays} arrays in all."),
+        ("Kept for the backward pass", f"{_kept_numbers(trained)} numbers a sequence."),
+    )
+    return (
+        f'<div class="rnn-wiring"><p><strong>{html.escape(each.title)}</strong></p>'
+        + "".join(f'<p><span class="math">\\({tex}\\)</span></p>' for tex in each.equations)
+        + "<dl>"
+        + "".join(f"<dt>{name}</dt><dd>{html.escape(said)}</dd>" for name, said in facts)
+        + "</dl></div>"
+    )
+
+
 def chooser_html() -> str:
-    """Return the element that `_static/wirings.js` turns into the chooser; it holds the numbers.
+    """Return the element that `_static/wirings.js` turns into the chooser; it holds the graphs.
 
     Without scripts every wiring stands there in words and equations.
     """
     numbers = json.dumps(chooser(), separators=(",", ":"), ensure_ascii=False)
-    panels = "".join(
-        f'<div class="rnn-wiring"><p><strong>{html.escape(each.title)}</strong></p>'
-        + "".join(f'<p><span class="math">\\({tex}\\)</span></p>' for tex in each.equations)
-        + f"<p>{html.escape(each.says)}</p></div>"
-        for each in WIRINGS
-    )
     return (
-        f'<div class="rnn-wirings"><script type="application/json">{numbers}</script>{panels}</div>'
+        f'<div class="rnn-wirings"><script type="application/json">{numbers}</script>'
+        f"{''.join(map(_panel, WIRINGS))}</div>"
     )

@@ -661,7 +661,12 @@ def _sampler_cases(ending: str) -> Callable[[np.random.Generator], list[Case]]:
         elif ending == "halt":
             loose["u"][:, 1] = np.where(np.arange(9) == 4, 0.001, 0.999)
         found = [
-            Case("no memory", "probes", loose, "every step gives the same scores: only u decides, the fifth draw ends it (or q does)"),
+            Case(
+                "no memory",
+                "probes",
+                loose,
+                "every step gives the same scores: only u decides, the fifth draw ends it (or q does)",
+            ),
         ]
         if ending == "length":
             short, long = inputs(), inputs()
