@@ -242,3 +242,32 @@ def run_torch_masked(answer: Callable[..., Any], args: Mapping[str, Any]) -> Any
     if found == (None,):
         return None
     return tuple(value.detach().cpu().numpy() for value in found)
+
+
+def call_with_tensors(answer: Callable[..., Any], args: Mapping[str, Any]) -> Any:
+    """Call a function of PyTorch, on the GPU if there is one, lengths on the CPU; a tensor comes.
+
+    Raises Finding if what comes back is no tensor of the arguments' type.
+    """
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+
+    def tensor(name: str, value: Any) -> Any:
+        if isinstance(value, list):
+            return [tensor(name, each) for each in value]
+        return torch.tensor(value, device="cpu" if name == "lengths" else device)
+
+    given = {name: tensor(name, value) for name, value in args.items()}
+    made = answer(*given.values())
+    if made is None:
+        return None
+    if not isinstance(made, torch.Tensor):
+        raise Finding("shapes", f"the function returned a {type(made).__name__}, want one tensor")
+    if made.dtype != given["x"].dtype:
+        raise Finding(
+            "shapes",
+            f"the tensor has dtype {made.dtype}, and x has {given['x'].dtype}",
+            ("make the network with dtype=x.dtype, device=x.device",),
+        )
+    return made.detach().cpu().numpy()

@@ -425,3 +425,95 @@ def deep(x, h0, U, W, b):
         layers.append(below)
     return np.stack(layers)
     ### END SOLUTION
+
+
+# %% [markdown]
+# ## Exercise 4.10: how good is a tagger?
+#
+# Tags of words: 0 outside a name, 1 the first word of a name, 2 another word of it. A *span* is a
+# name with its first and its last word. A 2 that follows neither a 1 nor a 2 begins a span as well:
+# what a network says need not be well formed. With $S$ the spans of the targets and $\hat S$ those of
+# the predictions, over all sentences together,
+#
+# $$
+# \text{accuracy} = \frac{\sum_t m^{(t)} \mathbb 1_{\hat y^{(t)} = y^{(t)}}}{\sum_t m^{(t)}}, \qquad
+# F_1 = \frac{2\, |S \cap \hat S|}{|S| + |\hat S|}. \tag{4.21}
+# $$
+#
+# A span counts as found only if both its ends are right. If there is no span in either, $F_1 = 1$.
+# Nothing in the padding counts. The two are scored separately; return `None` for one that you
+# have not done yet.
+
+
+# %% exercise="taxonomy.span_scores"
+def span_scores(y, y_hat, mask):
+    """Accuracy of the tags and F1 over spans.  Source: eq (4.21).
+
+    y, y_hat : (T, B), integers 0, 1, 2, targets and predictions; mask : (T, B), 1.0 for the first
+    steps of a sentence, 0.0 for the padding behind
+
+    Returns accuracy and f1, two numbers, over the whole batch.
+    """
+
+    ### BEGIN SOLUTION
+    def spans(tags):
+        found, start = set(), None
+        for n in range(tags.shape[1]):
+            length = int(mask[:, n].sum())
+            for t, tag in enumerate([*tags[:length, n], 0]):  # the end of a sentence ends a span
+                if start is not None and tag != 2:
+                    found.add((n, start, t))
+                    start = None
+                if tag == 1 or (tag == 2 and start is None):
+                    start = t
+        return found
+
+    accuracy = (mask * (y == y_hat)).sum() / mask.sum()
+    true, said = spans(y), spans(y_hat)
+    both = len(true) + len(said)
+    return accuracy, 2 * len(true & said) / both if both else 1.0  # (4.21)
+    ### END SOLUTION
+
+
+# %% [markdown]
+# ## Exercise 4.11: the twin in PyTorch
+#
+# `torch.nn.RNN` has both wirings in one: `num_layers=2`, `bidirectional=True`. Layer 2 reads the
+# states of both directions of layer 1, side by side. Build it, copy the weights you are given into
+# it, and run it on padded sequences so that the backward network never reads padding: pack them
+# before, pad them again after.
+#
+# - PyTorch has two biases for each network; here there is one.
+# - Initial states are zero. The lengths come in any order, and the longest sequence may be shorter
+#   than the array.
+# - Make the network in the floating-point type and on the device of `x`.
+
+# %%
+import torch
+
+
+# %% exercise="taxonomy.packed"
+def packed(x, lengths, U, W, b):
+    """Two layers, both directions, by torch.nn.RNN.  Source: eqs (4.18)-(4.20).
+
+    x : (T, B, D), a tensor, padded behind; lengths : (B,), int64, on the CPU, as torch wants it;
+    U, W, b : lists of four tensors, for layer 1 forward, layer 1 backward, layer 2 forward, layer 2
+    backward: U[0], U[1] : (H, D), U[2], U[3] : (H, 2 H), W[i] : (H, H), b[i] : (H,)
+
+    Returns s : (T, B, 2 H), a tensor: the states of layer 2, forward states first; zero in the
+    padding.
+    """
+    ### BEGIN SOLUTION
+    rnn = torch.nn.RNN(
+        x.shape[-1], len(b[0]), num_layers=2, bidirectional=True, device=x.device, dtype=x.dtype
+    )
+    names = ("l0", "l0_reverse", "l1", "l1_reverse")
+    with torch.no_grad():
+        for name, *values in zip(names, U, W, b, strict=True):
+            for kind, value in zip(("weight_ih", "weight_hh", "bias_ih"), values, strict=True):
+                getattr(rnn, f"{kind}_{name}").copy_(value)
+            getattr(rnn, f"bias_hh_{name}").zero_()
+    rows = torch.nn.utils.rnn.pack_padded_sequence(x, lengths, enforce_sorted=False)
+    s, _ = torch.nn.utils.rnn.pad_packed_sequence(rnn(rows)[0], total_length=len(x))
+    return s
+    ### END SOLUTION

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 
 from autograder.slip import slip
 from solutions import taxonomy as right
@@ -622,3 +623,190 @@ def deep_no_memory(x, h0, U, W, b):
 def deep_top(x, h0, U, W, b):
     """All N layers are wanted."""
     return right.deep(x, h0, U, W, b)[-1]
+
+
+# Scores of a tagger.
+
+
+def _f1(true, said):
+    both = len(true) + len(said)
+    return 2 * len(true & said) / both if both else 1.0
+
+
+def _spans(y, mask, begins=lambda tag, inside: tag == 1 or not inside):
+    """Spans of every sentence; begins(tag, inside a span) decides for tags above 0."""
+    found, lengths = set(), _lengths(mask)
+    for n in range(y.shape[1]):
+        start = None
+        for t, tag in enumerate([*y[: lengths[n], n], 0]):
+            if start is not None and (tag == 0 or begins(tag, True)):
+                found.add((n, start, t))
+                start = None
+            if tag and start is None and begins(tag, False):
+                start = t
+    return found
+
+
+@slip("taxonomy.span_scores", "the padding counts", rung="probes", read="(4.21)", part="accuracy")
+def scores_unmasked(y, y_hat, mask):
+    """Accuracy over all steps."""
+    return (y == y_hat).mean(), right.span_scores(y, y_hat, mask)[1]
+
+
+@slip(
+    "taxonomy.span_scores",
+    "a mean over sentences of each one's accuracy",
+    rung="values",
+    read="(4.21)",
+    part="accuracy",
+)
+def scores_by_sentence(y, y_hat, mask):
+    """Long sentences have more words, and weigh more."""
+    each = (mask * (y == y_hat)).sum(0) / mask.sum(0)
+    return each.mean(), right.span_scores(y, y_hat, mask)[1]
+
+
+def _scored(y, y_hat, mask, f1):
+    return right.span_scores(y, y_hat, mask)[0], f1
+
+
+@slip("taxonomy.span_scores", "F1 over words, not spans", rung="probes", read="(4.21)", part="f1")
+def scores_tokens(y, y_hat, mask):
+    """A name counts as found only as a whole."""
+    true, said = ({*map(tuple, np.argwhere((mask > 0) & (tags > 0)))} for tags in (y, y_hat))
+    return _scored(y, y_hat, mask, _f1(true, said))
+
+
+@slip(
+    "taxonomy.span_scores",
+    "neighbouring names are one span",
+    rung="probes",
+    read="(4.21)",
+    part="f1",
+)
+def scores_merged(y, y_hat, mask):
+    """A 1 always begins a new span."""
+    true, said = (_spans(tags, mask, lambda tag, inside: not inside) for tags in (y, y_hat))
+    return _scored(y, y_hat, mask, _f1(true, said))
+
+
+@slip(
+    "taxonomy.span_scores",
+    "a 2 that follows nothing is left out",
+    rung="probes",
+    read="(4.21)",
+    part="f1",
+)
+def scores_strict(y, y_hat, mask):
+    """It begins a span."""
+    true, said = (_spans(tags, mask, lambda tag, inside: tag == 1) for tags in (y, y_hat))
+    return _scored(y, y_hat, mask, _f1(true, said))
+
+
+@slip(
+    "taxonomy.span_scores",
+    "spans in the padding count",
+    rung="probes",
+    read="(4.21)",
+    part="f1",
+)
+def scores_padding(y, y_hat, mask):
+    """Behind the end of a sentence there is nothing."""
+    true, said = (_spans(tags, np.ones_like(mask)) for tags in (y, y_hat))
+    return _scored(y, y_hat, mask, _f1(true, said))
+
+
+@slip(
+    "taxonomy.span_scores",
+    "a mean over sentences of each one's F1",
+    rung="probes",
+    read="(4.21)",
+    part="f1",
+)
+def scores_macro(y, y_hat, mask):
+    """All sentences together have one F1."""
+    each = [right.span_scores(y[:, [n]], y_hat[:, [n]], mask[:, [n]])[1] for n in range(y.shape[1])]
+    return _scored(y, y_hat, mask, float(np.mean(each)))
+
+
+@slip(
+    "taxonomy.span_scores",
+    "precision alone",
+    rung="probes",
+    read="(4.21)",
+    part="f1",
+)
+def scores_precision(y, y_hat, mask):
+    """What was not found must count as well."""
+    true, said = _spans(y, mask), _spans(y_hat, mask)
+    return _scored(y, y_hat, mask, len(true & said) / len(said) if said else 1.0)
+
+
+# The twin.
+
+
+def _twin(x, lengths, U, W, b, second_bias=False, order=(0, 1, 2, 3)):
+    rnn = torch.nn.RNN(
+        x.shape[-1], len(b[0]), num_layers=2, bidirectional=True, device=x.device, dtype=x.dtype
+    )
+    with torch.no_grad():
+        for i, name in zip(order, ("l0", "l0_reverse", "l1", "l1_reverse"), strict=True):
+            getattr(rnn, f"weight_ih_{name}").copy_(U[i])
+            getattr(rnn, f"weight_hh_{name}").copy_(W[i])
+            getattr(rnn, f"bias_ih_{name}").copy_(b[i])
+            getattr(rnn, f"bias_hh_{name}").copy_(b[i] if second_bias else 0 * b[i])
+    return rnn
+
+
+def _padded_again(rnn, x, lengths, **options):
+    rows = torch.nn.utils.rnn.pack_padded_sequence(x, lengths, enforce_sorted=False)
+    return torch.nn.utils.rnn.pad_packed_sequence(rnn(rows)[0], **options)[0]
+
+
+@slip("taxonomy.packed", "the padding is read", rung="probes", read="(4.19)")
+def packed_not(x, lengths, U, W, b):
+    """Pack before, so that the backward networks start where each sequence ends."""
+    s, _ = _twin(x, lengths, U, W, b)(x)
+    inside = torch.arange(len(x), device=x.device)[:, None] < lengths.to(x.device)
+    return s * inside[..., None]
+
+
+@slip("taxonomy.packed", "both biases are set to b", rung="probes", read="(4.18)")
+def packed_two_biases(x, lengths, U, W, b):
+    """PyTorch adds its two biases: one of them is zero."""
+    return _padded_again(
+        _twin(x, lengths, U, W, b, second_bias=True), x, lengths, total_length=len(x)
+    )
+
+
+@slip("taxonomy.packed", "the directions are swapped", rung="probes", read="(4.18)")
+def packed_directions(x, lengths, U, W, b):
+    """Forward comes before backward, in each layer."""
+    rnn = _twin(x, lengths, U, W, b, order=(1, 0, 3, 2))
+    return _padded_again(rnn, x, lengths, total_length=len(x))
+
+
+@slip(
+    "taxonomy.packed", "the padding that all sequences have is cut off", rung="shapes",
+    read="(4.19)",
+)  # fmt: skip
+def packed_shorter(x, lengths, U, W, b):
+    """total_length brings it back."""
+    return _padded_again(_twin(x, lengths, U, W, b), x, lengths)
+
+
+@slip("taxonomy.packed", "the lengths are not sorted", rung="runs", read="(4.19)")
+def packed_unsorted(x, lengths, U, W, b):
+    """enforce_sorted=False sorts, and puts back."""
+    rows = torch.nn.utils.rnn.pack_padded_sequence(x, lengths)
+    s = _twin(x, lengths, U, W, b)(rows)[0]
+    return torch.nn.utils.rnn.pad_packed_sequence(s, total_length=len(x))[0]
+
+
+@slip("taxonomy.packed", "sorted by length, and not put back", rung="probes", read="(4.19)")
+def packed_left_sorted(x, lengths, U, W, b):
+    """Sequence 1 of the result is sequence 1 of the input."""
+    order = torch.argsort(lengths, descending=True)
+    return _padded_again(
+        _twin(x, lengths, U, W, b), x[:, order.to(x.device)], lengths[order], total_length=len(x)
+    )

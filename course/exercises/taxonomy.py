@@ -6,10 +6,12 @@ have come before, sweeps over all steps at once, states held still in the paddin
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
 
+from course.adapters import call_with_tensors
 from course.exercise import Arrays, Case, Chapter, Exercise, Output
 from course.exercises.common import double, sweeps, usual
 
@@ -220,6 +222,40 @@ def _deep_truth(
             ]
         )
     return (h,)
+
+
+def _span_scores_truth(y: np.ndarray, y_hat: np.ndarray, mask: np.ndarray) -> Arrays:
+    """Sentences as strings of the letters O, B, I, and spans by a regular expression."""
+    found: list[set[tuple[int, int, int]]] = []
+    equal = total = 0
+    for tags in (y, y_hat):
+        spans = set()
+        for n in range(y.shape[1]):
+            said = "".join("OBI"[tag] for tag in tags[mask[:, n] > 0, n])
+            spans |= {(n, *match.span()) for match in re.finditer("[BI]I*", said)}
+        found.append(spans)
+    for t, n in np.argwhere(mask > 0):
+        equal, total = equal + int(y[t, n] == y_hat[t, n]), total + 1
+    sizes = len(found[0]) + len(found[1])
+    f1 = 2 * len(found[0] & found[1]) / sizes if sizes else 1.0
+    return np.asarray(equal / total), np.asarray(f1)
+
+
+def _packed_truth(
+    x: np.ndarray,
+    lengths: np.ndarray,
+    U: list[np.ndarray],
+    W: list[np.ndarray],
+    b: list[np.ndarray],
+) -> Arrays:
+    """Two layers of the NumPy oracle."""
+    zero = np.zeros((x.shape[1], len(b[0])))
+    s = x
+    for layer in (0, 2):
+        forward, backward = ((U[i], W[i], b[i]) for i in (layer, layer + 1))
+        named = zip(("Uf", "Wf", "bf", "Ug", "Wg", "bg"), (*forward, *backward), strict=True)
+        (s,) = _bidirectional_truth(lengths, x=s, h0=zero, g0=zero, **dict(named))
+    return (s,)
 
 
 # Cases.
@@ -536,6 +572,114 @@ def _deep_cases(rng: np.random.Generator) -> list[Case]:
     ]
 
 
+def _tags_inputs(rng: np.random.Generator, steps: int = T, batch: int = B) -> dict[str, Any]:
+    """Tags of which about two in three are right; a batch of 2 has too few spans, so more."""
+    shape = (steps + 2, batch + 1) if steps > 1 else (steps, batch)
+    y = rng.choice(3, shape, p=(0.4, 0.35, 0.25))
+    y_hat = np.where(rng.random(shape) < 0.75, y, rng.choice(3, shape))
+    return {"y": y, "y_hat": y_hat, "mask": _mask(*shape)}
+
+
+def _tags_cases(rng: np.random.Generator) -> list[Case]:
+    def tags(y: str, y_hat: str, mask: str = "1111111") -> dict[str, Any]:
+        columns = [np.array([[int(each)] for each in word]) for word in (y, y_hat, mask)]
+        return dict(zip(("y", "y_hat", "mask"), [*columns[:2], columns[2] * 1.0], strict=True))
+
+    def together(*sentences: dict[str, Any]) -> dict[str, Any]:
+        return {name: np.hstack([each[name] for each in sentences]) for name in sentences[0]}
+
+    return [
+        Case(
+            "one name, found",
+            "probes",
+            tags("0012200", "0012200"),
+            "all right: both scores are 1",
+        ),
+        Case(
+            "one end is wrong",
+            "probes",
+            tags("0012200", "0012000"),
+            "six words of seven are right, but no span is: accuracy 6/7, F1 = 0",
+        ),
+        Case(
+            "two names next to each other",
+            "probes",
+            tags("0012120", "0012220"),
+            "the targets have two spans, the predictions have one: a 1 always begins a new one",
+        ),
+        Case(
+            "a 2 that follows nothing",
+            "probes",
+            tags("0100120", "0200120"),
+            "it begins a span: both names are found, though one tag is wrong",
+        ),
+        Case(
+            "a name in the padding",
+            "probes",
+            tags("0120012", "0120000", "1111100"),
+            "what is said of the padding does not count",
+        ),
+        Case(
+            "a name at the end",
+            "probes",
+            together(tags("0000012", "0000012"), tags("2000000", "2001000")),
+            "a span ends with its sentence: what the next sentence begins with is another one",
+        ),
+        Case(
+            "sentences with few and with many names",
+            "probes",
+            together(tags("1000000", "0000000"), tags("1010101", "1010101")),
+            "all sentences together: 4 found of 5, and 4 said: F1 = 8/9",
+        ),
+        *usual(_tags_inputs, rng, {"y": 1, "y_hat": 1, "mask": 1}),
+        Case("no names", "properties", tags("0000000", "0000000"), "nothing to find: F1 = 1"),
+    ]
+
+
+def _packed_inputs(rng: np.random.Generator, steps: int = T, batch: int = B) -> dict[str, Any]:
+    networks = [_weights(rng, "UWb") for _ in range(4)]
+    for network in networks[2:]:
+        network["U"] = rng.normal(0, 0.6, (H, 2 * H))
+    return {
+        "x": rng.normal(size=(steps, batch, D)),
+        "lengths": _mask(steps, batch).sum(0).astype(int),
+        **{name: [network[name] for network in networks] for name in "UWb"},
+    }
+
+
+def _packed_cases(rng: np.random.Generator) -> list[Case]:
+    def without(drawn: dict[str, Any], *names: str) -> dict[str, Any]:
+        return {**drawn, **{name: [np.zeros_like(v) for v in drawn[name]] for name in names}}
+
+    some = _packed_inputs(rng)
+    whole = {**some, "lengths": np.full(B, T)}
+    short = _packed_inputs(rng)
+    short["lengths"] = short["lengths"] - 1
+    return [
+        Case(
+            "b alone, no padding",
+            "probes",
+            without(whole, "U", "W"),
+            "layer 2 has tanh(b[2]) and tanh(b[3]), at every step: one bias, not two",
+        ),
+        Case(
+            "no memory, no padding",
+            "probes",
+            without(whole, "W"),
+            "each step by itself: layer 2 reads layer 1, forward and backward side by side",
+        ),
+        Case("no padding", "probes", whole, "all terms, every sequence as long as the array"),
+        Case("padding", "probes", some, "the backward networks start at each sequence's own end"),
+        Case(
+            "no sequence as long as the array",
+            "probes",
+            short,
+            f"the longest one has T - 1 = {T - 1} steps, and s still has T",
+        ),
+        *usual(_packed_inputs, rng, {"x": 1, "lengths": 0}),
+    ]
+
+
 CHAPTER = Chapter(
     name="taxonomy",
     number=4,
@@ -631,6 +775,28 @@ CHAPTER = Chapter(
             (Output("h", ("N", "T", "B", "H")),),
             _deep_cases,
             _deep_truth,
+        ),
+        Exercise(
+            "taxonomy.span_scores",
+            "4.10",
+            "How good is a tagger?",
+            "(4.21)",
+            {"accuracy": 1, "f1": 2},
+            (Output("accuracy", ()), Output("f1", ())),
+            _tags_cases,
+            _span_scores_truth,
+        ),
+        Exercise(
+            "taxonomy.packed",
+            "4.11",
+            "The twin in PyTorch",
+            "(4.18)-(4.20)",
+            3,
+            (Output("s", ("T", "B", "2H")),),
+            _packed_cases,
+            _packed_truth,
+            run=call_with_tensors,
+            uses_torch=True,
         ),
     ),
 )
