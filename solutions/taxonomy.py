@@ -432,8 +432,8 @@ def deep(x, h0, U, W, b):
 #
 # Tags of words: 0 outside a name, 1 the first word of a name, 2 another word of it. A *span* is a
 # name with its first and its last word. A 2 that follows neither a 1 nor a 2 begins a span as well:
-# what a network says need not be well formed. With $S$ the spans of the targets and $\hat S$ those of
-# the predictions, over all sentences together,
+# what a network says need not be well formed. With $S$ the spans of the targets and $\hat S$ those
+# of the predictions, over all sentences together,
 #
 # $$
 # \text{accuracy} = \frac{\sum_t m^{(t)} \mathbb 1_{\hat y^{(t)} = y^{(t)}}}{\sum_t m^{(t)}}, \qquad

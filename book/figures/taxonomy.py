@@ -472,7 +472,7 @@ def train_sticky(
 class FreeRun(NamedTuple):
     """Errors on held-out sequences, by step.
 
-    steps : (n,); closed : (kinds, n), in closed loop; open_ : (kinds,), with true outputs fed, mean;
+    steps : (n,); closed : (kinds, n), in closed loop; open_ : (kinds,), true outputs fed, mean;
     predicted : (n,), (4.8); filter : (n,), the best that any network can do
     """
 

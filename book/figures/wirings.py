@@ -302,7 +302,7 @@ WIRINGS = (
         "conditional",
         "Outputs fed back beside inputs",
         (r"h^{(t)} = \tanh(b + U x^{(t)} + F e_{y^{(t-1)}} + W h^{(t-1)})", OUT),
-        "Any joint distribution of the outputs given the inputs so far: each depends on all before.",
+        "Any joint distribution of the outputs given the inputs: each depends on all before it.",
         "Nothing along time, even under teacher forcing.",
         run_conditional_forced,
         run_conditional,
@@ -316,7 +316,7 @@ WIRINGS = (
             r"g^{(t)} = \tanh(b_g + W_g g^{(t+1)} + U_g x^{(t)})",
             r"o^{(t)} = c + V [\,h^{(t)};\, g^{(t)}\,]",
         ),
-        "Outputs that depend on all inputs, those to come as well. The whole sequence must be there.",
+        "Outputs that depend on all inputs, those to come as well. It needs the whole sequence.",
         "The two directions beside each other; nothing along time.",
         run_both_ways,
         run_both_ways,
@@ -389,7 +389,7 @@ def rounds(graph: Graph) -> int:
 
 
 def linear(values: Sequence[int], at: Sequence[int]) -> str:
-    """Return a τ + b in words for values at some lengths; raises ValueError if they are on no line."""
+    """Return "a τ + b" for values at some lengths; raises ValueError if they are on no line."""
     slope = (values[1] - values[0]) // (at[1] - at[0])
     rest = values[0] - slope * at[0]
     if any(v != slope * t + rest for v, t in zip(values, at, strict=True)):

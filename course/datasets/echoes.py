@@ -1,4 +1,4 @@
-"""Small data sets, drawn on the spot: the tasks that the chapters train on."""
+"""Echo: say again what was shown some steps ago."""
 
 from __future__ import annotations
 
