@@ -18,13 +18,17 @@ import torch
 from matplotlib.figure import Figure
 
 from course import figures
-from figures.bptt import Table, median_seconds, orthogonal
+from figures.bptt import Table, difference, median_seconds, orthogonal, power
 from solutions import bptt
 from solutions.taxonomy import (
+    bidirectional,
     closed_loop,
+    deep,
+    log_likelihood,
     readout_grad,
     scheduled,
     teacher_forced,
+    vector_to_sequence,
 )
 
 BLUE, VERMILION, GREEN = (figures.PALETTE[name] for name in ("blue", "vermilion", "green"))
@@ -872,3 +876,237 @@ def table_depth(data: Depth) -> Table:
     ]
     head = ["layers", "units each", "parameters", "accuracy, held out, by seed", "seconds each"]
     return Table(head, rows)
+
+
+class Errata(NamedTuple):
+    """What two sources say of deep networks: name, what ours gives, what theirs gives."""
+
+    what: str
+    ours: str
+    theirs: str
+
+
+def deep_errata(layers: int = 3, T: int = 6) -> list[Errata]:
+    """Return when a change of x(1) first reaches each layer, by (4.20) and by the other indices."""
+    rng = np.random.default_rng(30)
+    D, H = 3, 4
+    U = [rng.normal(0, 0.7, (H, H if j else D)) for j in range(layers)]
+    W, b = [rng.normal(0, 0.7, (H, H)) for _ in U], [np.zeros(H) for _ in U]
+    x, h0 = rng.normal(size=(T, 1, D)), np.zeros((layers, 1, H))
+    moved = x.copy()
+    moved[0] += 1.0
+
+    def late(x: np.ndarray) -> np.ndarray:
+        """h_j(t) from h_{j-1}(t-1) and h_j(t-1), and x(t-1) for h_0(t-1); x(0) is zero."""
+        states, before_, input_ = [], list(h0), np.zeros_like(x[0])
+        for step in x:
+            below = [input_, *before_[:-1]]
+            before_ = [np.tanh(below[j] @ U[j].T + before_[j] @ W[j].T) for j in range(layers)]
+            states.append(before_)
+            input_ = step
+        return np.array(states).swapaxes(0, 1)
+
+    def first(one: np.ndarray, other: np.ndarray) -> list[int]:
+        changed = np.abs(one - other).max(axis=(2, 3)) > 0
+        return [int(row.argmax()) + 1 for row in changed]
+
+    right = first(deep(x, h0, U, W, b), deep(moved, h0, U, W, b))
+    slide = first(late(x), late(moved))
+    rows = [
+        Errata(f"x(1) reaches layer {j + 1} at step", str(a), str(c))
+        for j, (a, c) in enumerate(zip(right, slide, strict=True))
+    ]
+    try:  # one set of weights for both layers: layer 2 reads H numbers with a matrix for D
+        deep(x, h0[:2], [U[0]] * 2, [W[0]] * 2, [b[0]] * 2)
+        shared = "runs"
+    except ValueError:
+        shared = f"no: U is {U[0].shape}, h is {H} numbers"
+    return [*rows, Errata(f"layers of their own weights, D = {D}, H = {H}", "runs", shared)]
+
+
+def table_deep_errata(found: list[Errata]) -> Table:
+    """Return the table of `deep_errata`."""
+    return Table(["", "(4.20)", "as in the source"], [list(row) for row in found])
+
+
+# --------------------------------------------------------------------- the proof, the pitfalls
+
+
+class Agreement(NamedTuple):
+    """One function, the second method, and their largest relative difference."""
+
+    function: str
+    method: str
+    difference: float
+
+
+def agreement() -> list[Agreement]:
+    """Compare the chapter's functions with other ways to the same numbers, in float64."""
+    from figures import wirings
+
+    rng = np.random.default_rng(40)
+    T, B, D, H, K = 5, 3, 3, 4, 5
+    x, h0 = rng.normal(size=(T, B, D)), rng.normal(0, 0.5, (B, H))
+    y0, y = rng.integers(0, K, B), rng.integers(0, K, (T, B))
+    p = small(2)
+    W, R = rng.normal(0, 0.6, (H, H)), rng.normal(0, 0.6, (H, D))
+    five, fed = tuple(p.values()), np.eye(K)[before(y0, y)]
+    found = []
+
+    def add(function: str, method: str, one: np.ndarray, two: np.ndarray) -> None:
+        found.append(Agreement(function, method, difference(one, two)))
+
+    _, ys = wirings.unfold(wirings.forced_step, five, (), list(zip(x, fed, strict=True)))
+    add(
+        "teacher_forced",
+        "unfold, one step at a time",
+        teacher_forced(x, y0, y, **p)[1],
+        np.array(ys),
+    )
+    outputs, state = [], (None, np.eye(K)[y0])
+    for step in x:
+        state, _ = wirings.output_step(five, state, step)
+        outputs.append(state[1])
+    add("closed_loop", "the wiring's step", closed_loop(x, y0, **p), np.array(outputs))
+    add(
+        "scheduled, ε = 1",
+        "teacher_forced",
+        scheduled(x, y0, y, rng.random((T, B)), 1.0, **p),
+        teacher_forced(x, y0, y, **p)[1],
+    )
+    six = (R, p["F"], W, p["b"], p["V"], p["c"])
+    _, ys = wirings.unfold(wirings.vector_step, six, (h0,), [(x[0], one) for one in fed])
+    add("vector_to_sequence", "unfold", vector_to_sequence(x[0], h0, y0, y, *six)[1], np.array(ys))
+    found += twins(rng, x, h0, y0, y, {**p, "W": W})
+    return found
+
+
+def twins(
+    rng: np.random.Generator,
+    x: np.ndarray,
+    h0: np.ndarray,
+    y0: np.ndarray,
+    y: np.ndarray,
+    p: Mapping[str, np.ndarray],
+) -> list[Agreement]:
+    """Compare with PyTorch: nn.RNN, cross_entropy and autograd."""
+    T, B, D = x.shape
+    H, K = p["F"].shape
+    mask, found = np.ones((T, B)), []
+    mask[3:, 1] = 0.0
+    lengths = mask.sum(0).astype(int)
+
+    rnn = torch.nn.RNN(D + K, H, dtype=torch.float64)  # what is fed back stands beside x
+    put(rnn, "l0", np.hstack([p["U"], p["F"]]), p["W"], p["b"])
+    joined = torch.from_numpy(np.concatenate([x, np.eye(K)[before(y0, y)]], -1))
+    o = rnn(joined, torch.from_numpy(h0)[None])[0].detach() @ torch.from_numpy(p["V"]).T
+    each = nll(o + torch.from_numpy(p["c"]), y).numpy()
+    seven = [p[name] for name in "UFWbVc"]
+    found.append(
+        Agreement(
+            "log_likelihood",
+            "nn.RNN on [x, e], cross_entropy",
+            difference(log_likelihood(x, h0, y0, y, mask, *seven), -(each * mask).sum(0)),
+        )
+    )
+
+    two = torch.nn.RNN(D, H, num_layers=2, bidirectional=True, dtype=torch.float64)
+    shapes = [(H, D), (H, D), (H, 2 * H), (H, 2 * H)]
+    U = [rng.normal(0, 0.5, shape) for shape in shapes]
+    W, b = [rng.normal(0, 0.5, (H, H)) for _ in U], [rng.normal(0, 0.5, H) for _ in U]
+    for name, *three in zip(("l0", "l0_reverse", "l1", "l1_reverse"), U, W, b, strict=True):
+        put(two, name, *three)
+    rows = torch.nn.utils.rnn.pack_padded_sequence(
+        torch.from_numpy(x), torch.from_numpy(lengths), enforce_sorted=False
+    )
+    s, _ = torch.nn.utils.rnn.pad_packed_sequence(two(rows)[0], total_length=T)
+    zero = np.zeros((B, H))
+    mine = x
+    for i in (0, 2):
+        pairs = (U[i], W[i], b[i], U[i + 1], W[i + 1], b[i + 1])
+        mine = bidirectional(mine, lengths, zero, zero, *pairs)
+    found.append(
+        Agreement("bidirectional, twice", "nn.RNN, packed", difference(mine, s.detach().numpy()))
+    )
+
+    upward = torch.nn.RNN(D, H, num_layers=2, dtype=torch.float64)
+    U2 = [U[0], rng.normal(0, 0.5, (H, H))]
+    for name, *three in zip(("l0", "l1"), U2, W[:2], b[:2], strict=True):
+        put(upward, name, *three)
+    start = rng.normal(0, 0.5, (2, B, H))
+    top = upward(torch.from_numpy(x), torch.from_numpy(start))[0].detach().numpy()
+    found.append(
+        Agreement(
+            "deep", "nn.RNN, two layers", difference(deep(x, start, U2, W[:2], b[:2])[1], top)
+        )
+    )
+
+    leaves = {name: torch.tensor(p[name], requires_grad=True) for name in "UFbVc"}
+    o = network(leaves, torch.from_numpy(x), torch.from_numpy(np.eye(K)[before(y0, y)]))
+    nll(o, y).sum().backward()
+    mine = forced_gradient(x, y0, y, {name: p[name] for name in "UFbVc"})
+    worst = max(difference(mine[name], leaves[name].grad.numpy()) for name in mine)
+    found.append(Agreement("the gradient of (4.6)", "autograd", worst))
+
+    h = torch.tensor(rng.normal(size=(T, B, H)), requires_grad=True)
+    dlast, dmean = rng.normal(size=(2, B, H))
+    m = torch.from_numpy(mask)
+    last = h[torch.from_numpy(lengths) - 1, torch.arange(B)]
+    mean = (h * m[..., None]).sum(0) / m.sum(0)[:, None]
+    ((last * torch.from_numpy(dlast)).sum() + (mean * torch.from_numpy(dmean)).sum()).backward()
+    mine = readout_grad(dlast, dmean, mask)
+    found.append(Agreement("readout_grad", "autograd", difference(mine, h.grad.numpy())))
+    return found
+
+
+def put(rnn: torch.nn.RNN, name: str, U: np.ndarray, W: np.ndarray, b: np.ndarray) -> None:
+    """Copy weights into one network of a torch.nn.RNN; its second bias becomes zero."""
+    values = {"weight_ih": U, "weight_hh": W, "bias_ih": b, "bias_hh": np.zeros_like(b)}
+    with torch.no_grad():
+        for kind, value in values.items():
+            getattr(rnn, f"{kind}_{name}").copy_(torch.from_numpy(value))
+
+
+def table_agreement(found: list[Agreement]) -> Table:
+    """Return the table of `agreement`."""
+    rows = [[each.function, each.method, power(each.difference)] for each in found]
+    return Table(["function", "second method", "difference"], rows)
+
+
+class Pitfall(NamedTuple):
+    """One pitfall: what was measured, the number predicted, and the number found."""
+
+    what: str
+    predicted: float
+    measured: float
+
+
+def pitfalls(run: FreeRun, T: int = 6, K: int = 4) -> list[Pitfall]:
+    """Measure open against closed loop, and a network that reads its targets."""
+    rng = np.random.default_rng(4)
+    p = weights(1, "UFWbVc", 2, 24, K)
+
+    def loss(i: int) -> torch.Tensor:
+        x, _, y = walk(rng, T, 128)
+        return nll(network(p, torch.from_numpy(x).float(), one_hot(y, K)), y).sum(0).mean()
+
+    curve = fit(list(p.values()), loss, 200)
+    drawn, _, _ = walk(np.random.default_rng(6), T, 2000)
+    moves = sample(np.random.default_rng(7), p, drawn)  # it gets what it said one step before
+    follows = (np.diff(moves, axis=0) - (2 * drawn[1:, :, 1] - 1)) % K == 0
+    return [
+        Pitfall("share of wrong symbols, open loop", 1 - STAY, float(run.open_[0])),
+        Pitfall(
+            "the same network in closed loop, mean of 40 steps",
+            float(run.predicted.mean()),
+            float(run.closed[0].mean()),
+        ),
+        Pitfall("on the ring, fed y(t) at step t: training loss, nats", 0.0, curve[-1]),
+        Pitfall("its samples move as x says", 1 / K, float(follows.mean())),
+    ]
+
+
+def table_pitfalls(found: list[Pitfall]) -> Table:
+    """Return the table of `pitfalls`."""
+    rows = [[each.what, f"{each.predicted:.2f}", f"{each.measured:.2f}"] for each in found]
+    return Table(["what", "predicted", "measured"], rows)
