@@ -121,7 +121,7 @@ def _places(scene: Scene, rng: np.random.Generator) -> list[tuple[Group, np.ndar
             return [(scene.first, one), (scene.second, two)]
 
 
-def scenes(sizes: tuple[int, int, int] = (3000, 500, 500), seed: int = 0) -> Parts[Scenes]:
+def scenes(sizes: tuple[int, int, int] = (8000, 500, 500), seed: int = 0) -> Parts[Scenes]:
     """Return pictures with captions, three in four of them with two groups.
 
     Every test scene holds a pair of UNSEEN, and no other part does: to say "red circle", a model

@@ -29,7 +29,7 @@ class Films(NamedTuple):
 
 
 def films(
-    sizes: tuple[int, int, int] = (400, 100, 200), T: int = 24, seed: int = 0
+    sizes: tuple[int, int, int] = (1500, 100, 200), T: int = 24, seed: int = 0
 ) -> Parts[Films]:
     """Return films in which the figure changes what it does every 3 to 8 frames.
 
