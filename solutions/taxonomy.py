@@ -517,3 +517,232 @@ def packed(x, lengths, U, W, b):
     s, _ = torch.nn.utils.rnn.pad_packed_sequence(rnn(rows)[0], total_length=len(x))
     return s
     ### END SOLUTION
+
+
+# %% [markdown]
+# ## Exercise 4.12: looking through a small window
+#
+# A network can read a picture in several looks. A glimpse is sharp in the middle and coarse around
+# it: patch $k$ is $s\, 2^k$ pixels wide, and each of its $s \times s$ numbers is the mean of a block
+# of $2^k \times 2^k$ pixels. Beyond the edge of the picture all is 0. The centre is given in
+# coordinates from $-1$ (the first pixel) to 1 (the last); the pixel nearest to it is
+#
+# $$
+# p = \Big\lfloor \frac{c + 1}{2} (S - 1) + \frac 1 2 \Big\rfloor, \qquad
+# \text{and patch } k \text{ begins at pixel } p - \frac{s\, 2^k}{2} , \tag{4.22}
+# $$
+#
+# the half rounded down, in each of the two directions, $S$ being the number of pixels that way.
+
+
+# %% exercise="taxonomy.glimpse"
+def glimpse(x, centre, size, scales):
+    """Look at pictures through a window.  Source: eq (4.22).
+
+    x : (B, R, C), pictures of R rows and C columns; centre : (B, 2), row and column, from -1 to 1;
+    size, scales : integers
+
+    Returns patches : (B, scales, size, size), numbers of the type of x.
+    """
+    ### BEGIN SOLUTION
+    B, R, C = x.shape
+    widest = size * 2 ** (scales - 1)
+    padded = np.zeros((B, R + 2 * widest, C + 2 * widest), dtype=x.dtype)
+    padded[:, widest : widest + R, widest : widest + C] = x
+    pixel = np.floor((centre + 1) / 2 * (np.array([R, C]) - 1) + 0.5).astype(int)
+    patches = []
+    for k in range(scales):
+        block, width = 2**k, size * 2**k
+        steps = np.arange(width) - width // 2 + widest
+        rows, columns = (pixel[:, i, None] + steps for i in (0, 1))
+        patch = padded[np.arange(B)[:, None, None], rows[:, :, None], columns[:, None, :]]
+        patches.append(patch.reshape(B, size, block, size, block).mean((2, 4)))  # (4.22)
+    return np.stack(patches, 1)
+    ### END SOLUTION
+
+
+# %% [markdown]
+# ## Exercise 4.13: the gradient of a choice
+#
+# Where to look next is drawn from a normal distribution around a mean $\mu$ that the network
+# chooses. A drawn place $p$ has no derivative for $\mu$; the expected reward has one:
+#
+# $$
+# \nabla_{\mu^{(t)}} \mathbb E[R] = \mathbb E\!\left[ \big(R^{(t)} - \beta^{(t)}\big)\,
+# \nabla_{\mu^{(t)}} \log p\big(p^{(t)} \mid \mu^{(t)}\big) \right] =
+# \mathbb E\!\left[ \big(R^{(t)} - \beta^{(t)}\big)\, \frac{p^{(t)} - \mu^{(t)}}{\sigma^2} \right] ,
+# \tag{4.23–4.25}
+# $$
+#
+# for every baseline $\beta$ that does not depend on the draw. $R^{(t)}$ is what was earned from step
+# $t$ on. Estimate it with one draw for each sequence: the gradient of the *mean* reward of the
+# batch.
+
+
+# %% exercise="taxonomy.reinforce_grad"
+def reinforce_grad(mean, place, sigma, reward, baseline):
+    """Estimate the gradient of the batch's mean expected reward.  Source: eqs (4.23)-(4.25).
+
+    mean, place : (T, B, 2), what was chosen, and what was drawn from N(mean, sigma^2 I);
+    sigma : a number; reward : (T, B), what was earned from step t on; baseline : (T, B)
+
+    Returns dmean : (T, B, 2).
+    """
+    ### BEGIN SOLUTION
+    advantage = (reward - baseline)[..., None]
+    return advantage * (place - mean) / sigma**2 / mean.shape[1]
+    ### END SOLUTION
+
+
+# %% [markdown]
+# ## Exercise 4.14: a window that has a gradient
+#
+# DRAW reads and writes through a grid of $N \times N$ Gaussians. Five numbers place it: centre
+# $(c_x, c_y)$, from $-1$ to 1, and the logarithms of variance, stride and strength. For a picture
+# of $A$ columns and $B$ rows, with pixels $a = 1, \dots, A$ and points $i = 1, \dots, N$,
+#
+# $$
+# \begin{aligned}
+# \delta &= \frac{\max(A, B) - 1}{N - 1}\, e^{\log \delta'}, \qquad
+# \mu^{(i)}_x = \frac{A + 1}{2} (c_x + 1) + \Big(i - \frac N 2 - \frac 1 2\Big)\, \delta, \\
+# F_x[i, a] &= \frac{1}{Z_i} \exp\!\Big({-\frac{(a - \mu^{(i)}_x)^2}{2 \sigma^2}}\Big),
+# \qquad \sum_a F_x[i, a] = 1,
+# \end{aligned} \tag{4.27}
+# $$
+#
+# and the same for rows, with $B$ and $c_y$. A row whose point is so far outside that its sum is
+# below $10^{-8}$ is divided by $10^{-8}$ instead.
+
+
+# %% exercise="taxonomy.gaussian_window"
+def gaussian_window(params, A, B, N):
+    """Place a grid of Gaussians.  Source: eq (4.27).
+
+    params : (M, 5): centre in x and in y, log variance, log stride, log strength; the picture has
+    A columns and B rows; the grid has N by N points, N > 1
+
+    Returns F_x : (M, N, A), F_y : (M, N, B), and gamma : (M,), the strength.
+    """
+    ### BEGIN SOLUTION
+    centre_x, centre_y, log_variance, log_stride, log_gamma = params.T
+    stride = (max(A, B) - 1) / (N - 1) * np.exp(log_stride)
+    offset = np.arange(1, N + 1) - N / 2 - 0.5
+
+    def bank(centre, pixels):
+        middle = (pixels + 1) / 2 * (centre + 1)  # pixels are counted from 1
+        mu = middle[:, None] + offset * stride[:, None]  # (M, N)
+        away = np.arange(1, pixels + 1) - mu[..., None]
+        F = np.exp(-(away**2) / (2 * np.exp(log_variance)[:, None, None]))
+        return F / np.maximum(F.sum(-1, keepdims=True), 1e-8)  # (4.27)
+
+    return bank(centre_x, A), bank(centre_y, B), np.exp(log_gamma)
+    ### END SOLUTION
+
+
+# %% [markdown]
+# With a window you can read a patch and write one. These three are given. The last one is what the
+# picture itself costs in the bound of the next exercise.
+
+
+# %%
+def read(x, F_x, F_y, gamma):
+    """Read a patch through a window.  Source: Gregor et al. (2015).
+
+    x : (M, B, A), F_x : (M, N, A), F_y : (M, N, B), gamma : (M,); returns gamma F_y x F_x',
+    (M, N, N)
+    """
+    return gamma[:, None, None] * (F_y @ x @ F_x.transpose(0, 2, 1))
+
+
+def write(patch, F_x, F_y, gamma):
+    """Write a patch through a window.  Source: Gregor et al. (2015).
+
+    patch : (M, N, N); returns F_y' patch F_x / gamma, (M, B, A)
+    """
+    return F_y.transpose(0, 2, 1) @ patch @ F_x / gamma[:, None, None]
+
+
+def picture_cost(x, canvas):
+    """Return the nats that the pictures cost, given the canvas.
+
+    x : (M, D), 0 or 1; canvas : (M, D), the logits.  Returns (M,): -log p(x), pixels independent.
+    """
+    # log(1 + e^c) - x c, with an exponent that is never positive
+    return (np.maximum(canvas, 0) + np.log1p(np.exp(-np.abs(canvas))) - x * canvas).sum(1)
+
+
+# %% [markdown]
+# ## Exercise 4.15: what a drawing costs
+#
+# The bound on $-\log p(x)$ is a price in two parts: the latents of all steps, then the picture.
+# The latents are drawn from $q = \mathcal N(\mu, \operatorname{diag} \sigma^2)$, the prior is
+# $\mathcal N(0, I)$, and the first part is
+#
+# $$
+# \sum_{t=1}^{\tau} \operatorname{KL}\big(q^{(t)} \,\|\, \mathcal N(0, I)\big) =
+# \frac 1 2 \sum_{t=1}^{\tau} \sum_i \Big( \big(\mu^{(t)}_i\big)^2 + \big(\sigma^{(t)}_i\big)^2 -
+# \log \big(\sigma^{(t)}_i\big)^2 - 1 \Big) . \tag{4.28}
+# $$
+
+
+# %% exercise="taxonomy.latent_cost"
+def latent_cost(mu, sigma):
+    """The nats that the latents of a drawing cost.  Source: eq (4.28).
+
+    mu, sigma : (T, B, Z), means and standard deviations of the latents
+
+    Returns cost : (B,), summed over steps and latents.
+    """
+    ### BEGIN SOLUTION
+    return 0.5 * (mu**2 + sigma**2 - np.log(sigma**2) - 1).sum((0, 2))  # (4.28)
+    ### END SOLUTION
+
+
+# %% [markdown] question="taxonomy.explain"
+# ## Question 4.16: which wiring?
+#
+# A team wants to write down, for each minute of a night, in which of five stages of sleep a
+# patient is. There is one vector of measurements for each minute. Stages last for many minutes; from
+# some stages one never passes directly to some others. It will be used in two ways: (A) the next
+# morning, on the whole night; (B) live, minute by minute. In the first trial, someone trains the
+# network of (4.16) with teacher forcing for both. Validation loss under teacher forcing is
+# excellent. Live, the display gets stuck in one stage for hours.
+#
+# In at most 300 words:
+#
+# 1. Say what went wrong live, with the section's reasoning: what did the network learn to believe,
+#    and why was that right in training?
+# 2. Propose a wiring and a way to train it for (A), and one for (B). For each, say which of your
+#    outputs can depend on which inputs and on which outputs.
+# 3. Which one number would you have measured in the trial, to see the failure before it went live?
+#
+# Name the equations you use.
+#
+# ### BEGIN SOLUTION
+# 1. Stages rarely change, so under teacher forcing the true previous stage is nearly always the
+# best guess. The network learned to repeat it, which minimizes (4.2) in open loop. In closed loop
+# (4.7) the class that goes in is its own, so it repeats itself; its inputs are hardly looked at,
+# and one wrong stage stays, as in (4.8).
+# 2. (A): the whole night is there, so both directions, (4.18): each output depends on all inputs.
+# Outputs are independent given the inputs, (4.1), so forbidden passages may occur. Feeding
+# outputs back, or scoring pairs of stages and searching for the best path, removes that. (B): no
+# future. A state without feedback, chapter 3's network: output t depends on the inputs up to t, none
+# on other outputs, nothing to get stuck in. Or (4.16) trained with mixed or scheduled inputs, (4.9),
+# so that it learns how much its own last output can be trusted; then outputs depend on earlier
+# outputs too.
+# 3. The error (or F1) of the free run, in closed loop on nights held out, against the length
+# of the run, beside a network that sees the inputs alone.
+#
+# Three points. 1 for repeating oneself being right in open loop and fatal in closed loop; 1 for two
+# wirings that fit, with correct dependencies; 1 for measuring in closed loop on held-out data.
+# ### END SOLUTION
+
+# %% [markdown]
+# ## Where you stand
+#
+# Before you hand in: restart the kernel and run all cells, so that no cell uses what an older
+# version of another has left behind.
+
+# %%
+if __name__ == "__main__":
+    progress("taxonomy")

@@ -810,3 +810,191 @@ def packed_left_sorted(x, lengths, U, W, b):
     return _padded_again(
         _twin(x, lengths, U, W, b), x[:, order.to(x.device)], lengths[order], total_length=len(x)
     )
+
+
+# Looks, choices and windows.
+
+
+def _patches(x, pixel, size, scales, pool):
+    """Patches about given pixels; pool(wide, block) makes the small ones."""
+    widest = size * 2 ** (scales - 1)
+    padded = np.pad(x, ((0, 0), (widest, widest), (widest, widest)))
+    found = []
+    for k in range(scales):
+        steps = np.arange(size * 2**k) - size * 2**k // 2 + widest
+        rows, columns = (pixel[:, i, None] + steps for i in (0, 1))
+        wide = padded[np.arange(len(x))[:, None, None], rows[:, :, None], columns[:, None, :]]
+        found.append(pool(wide, 2**k))
+    return np.stack(found, 1)
+
+
+def _means(wide, block):
+    n, width, _ = wide.shape
+    return wide.reshape(n, width // block, block, width // block, block).mean((2, 4))
+
+
+def _nearest(x, centre, add=0.5):
+    return np.floor((centre + 1) / 2 * (np.array(x.shape[1:]) - 1) + add).astype(int)
+
+
+@slip("taxonomy.glimpse", "the centre is rounded down", rung="probes", read="(4.22)")
+def glimpse_floor(x, centre, size, scales):
+    """The nearest pixel: add a half before."""
+    return _patches(x, _nearest(x, centre, 0.0), size, scales, _means)
+
+
+@slip("taxonomy.glimpse", "row and column are swapped", rung="probes", read="(4.22)")
+def glimpse_swapped(x, centre, size, scales):
+    """The first coordinate is the row."""
+    return _patches(x, _nearest(x, centre[:, ::-1]), size, scales, _means)
+
+
+@slip("taxonomy.glimpse", "every second pixel instead of means", rung="probes", read="(4.22)")
+def glimpse_skipped(x, centre, size, scales):
+    """A coarse patch holds means of blocks."""
+    return _patches(x, _nearest(x, centre), size, scales, lambda w, block: w[:, ::block, ::block])
+
+
+@slip("taxonomy.glimpse", "sums instead of means", rung="probes", read="(4.22)")
+def glimpse_sums(x, centre, size, scales):
+    """Divide by the number of pixels in a block."""
+    return _patches(x, _nearest(x, centre), size, scales, lambda w, k: _means(w, k) * k * k)
+
+
+@slip("taxonomy.glimpse", "the window is held inside the picture", rung="probes", read="(4.22)")
+def glimpse_clamped(x, centre, size, scales):
+    """Beyond the edge all is 0; the window is not moved."""
+    widest = size * 2 ** (scales - 1)
+    shape = np.array(x.shape[1:])
+    pixel = _nearest(x, centre)
+    found = []
+    for k in range(scales):
+        half = np.minimum(size * 2**k, widest) // 2
+        inside = np.clip(pixel, half, np.maximum(shape - size * 2**k + half, half))
+        found.append(_patches(x, inside, size, scales, _means)[:, k])
+    return np.stack(found, 1)
+
+
+@slip("taxonomy.reinforce_grad", "the baseline is left out", rung="probes", read="(4.25)")
+def reinforce_no_baseline(mean, place, sigma, reward, baseline):
+    """Right on average, and much noisier."""
+    return right.reinforce_grad(mean, place, sigma, reward, np.zeros_like(baseline))
+
+
+@slip("taxonomy.reinforce_grad", "the sign is turned", rung="probes", read="(4.24)")
+def reinforce_sign(mean, place, sigma, reward, baseline):
+    """Towards what was rewarded: place less mean."""
+    return -right.reinforce_grad(mean, place, sigma, reward, baseline)
+
+
+@slip("taxonomy.reinforce_grad", "divided by sigma, not by sigma²", rung="probes", read="(4.24)")
+def reinforce_sigma(mean, place, sigma, reward, baseline):
+    """The derivative of -(p - mu)²/(2 sigma²) for mu."""
+    return right.reinforce_grad(mean, place, sigma, reward, baseline) * sigma
+
+
+@slip("taxonomy.reinforce_grad", "a sum over the batch", rung="probes", read="(4.25)")
+def reinforce_sum(mean, place, sigma, reward, baseline):
+    """The mean reward of the batch is wanted."""
+    return right.reinforce_grad(mean, place, sigma, reward, baseline) * mean.shape[1]
+
+
+@slip("taxonomy.reinforce_grad", "a mean over time, too", rung="values", read="(4.25)")
+def reinforce_mean_over_time(mean, place, sigma, reward, baseline):
+    """Each step's choice has a gradient of its own."""
+    return right.reinforce_grad(mean, place, sigma, reward, baseline) / len(mean)
+
+
+def _window(params, A, B, N, middle=None, stride=None, norm=None, spread=None):
+    """The window with some of its parts replaced."""
+    cx, cy, log_variance, log_stride, log_gamma = params.T
+    stride = stride or (lambda: (max(A, B) - 1) / (N - 1) * np.exp(log_stride))
+    middle = middle or (lambda centre, pixels: (pixels + 1) / 2 * (centre + 1))
+    norm = norm or (lambda F: F / np.maximum(F.sum(-1, keepdims=True), 1e-8))
+    spread = spread or (lambda: np.exp(log_variance))
+
+    def bank(centre, pixels):
+        offset = np.arange(1, N + 1) - N / 2 - 0.5
+        mu = middle(centre, pixels)[:, None] + offset * stride()[:, None]
+        away = np.arange(1, pixels + 1) - mu[..., None]
+        return norm(np.exp(-(away**2) / (2 * spread()[:, None, None])))
+
+    return bank(cx, A), bank(cy, B), np.exp(log_gamma)
+
+
+@slip("taxonomy.gaussian_window", "pixels are counted from 0", rung="probes", read="(4.27)")
+def window_from_zero(params, A, B, N):
+    """Pixels are 1 ... A, so the middle is (A + 1)/2."""
+    return _window(params, A, B, N, middle=lambda c, pixels: (pixels - 1) / 2 * (c + 1) + 0 * c)
+
+
+@slip("taxonomy.gaussian_window", "the rows do not sum to 1", rung="probes", read="(4.27)")
+def window_unnormed(params, A, B, N):
+    """Each row is divided by its sum."""
+    return _window(params, A, B, N, norm=lambda F: F)
+
+
+@slip("taxonomy.gaussian_window", "the sum runs over the points", rung="probes", read="(4.27)")
+def window_other_axis(params, A, B, N):
+    """Each row, over the pixels, sums to 1."""
+    return _window(params, A, B, N, norm=lambda F: F / np.maximum(F.sum(1, keepdims=True), 1e-8))
+
+
+@slip("taxonomy.gaussian_window", "the variance is taken for sigma", rung="probes", read="(4.27)")
+def window_sigma(params, A, B, N):
+    """exp of the third parameter is the variance, sigma squared."""
+    return _window(params, A, B, N, spread=lambda: np.exp(2 * params[:, 2]))
+
+
+@slip(
+    "taxonomy.gaussian_window",
+    "the stride's logarithm is taken as it is",
+    rung="probes",
+    read="(4.27)",
+)
+def window_log_stride(params, A, B, N):
+    """exp is missing."""
+    return _window(params, A, B, N, stride=lambda: (max(A, B) - 1) / (N - 1) * params[:, 3])
+
+
+@slip("taxonomy.gaussian_window", "x and y are swapped", rung="shapes", read="(4.27)")
+def window_swapped(params, A, B, N):
+    """F_x has A columns."""
+    F_x, F_y, gamma = right.gaussian_window(params, A, B, N)
+    return F_y, F_x, gamma
+
+
+@slip("taxonomy.gaussian_window", "a division by 0 far outside", rung="properties", read="(4.27)")
+def window_no_guard(params, A, B, N):
+    """A row may lie so far outside that its sum is 0."""
+    return _window(params, A, B, N, norm=lambda F: F / F.sum(-1, keepdims=True))
+
+
+@slip("taxonomy.latent_cost", "the 1 is not subtracted", rung="probes", read="(4.28)")
+def latent_no_one(mu, sigma):
+    """The prior itself costs nothing."""
+    return 0.5 * (mu**2 + sigma**2 - np.log(sigma**2)).sum((0, 2))
+
+
+@slip("taxonomy.latent_cost", "log sigma instead of log sigma²", rung="probes", read="(4.28)")
+def latent_log_sigma(mu, sigma):
+    """The logarithm of the variance."""
+    return 0.5 * (mu**2 + sigma**2 - np.log(sigma) - 1).sum((0, 2))
+
+
+@slip("taxonomy.latent_cost", "the half is missing", rung="probes", read="(4.28)")
+def latent_no_half(mu, sigma):
+    """Half the sum."""
+    return 2 * right.latent_cost(mu, sigma)
+
+
+@slip("taxonomy.latent_cost", "a mean over the steps", rung="probes", read="(4.28)")
+def latent_mean(mu, sigma):
+    """Every step's latents are paid for."""
+    return right.latent_cost(mu, sigma) / len(mu)
+
+
+@slip("taxonomy.latent_cost", "the divergence the other way round", rung="probes", read="(4.28)")
+def latent_reversed(mu, sigma):
+    """KL(q || prior), not KL(prior || q)."""
+    return 0.5 * ((1 + mu**2) / sigma**2 + np.log(sigma**2) - 1).sum((0, 2))

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from course.adapters import call_with_tensors
-from course.exercise import Arrays, Case, Chapter, Exercise, Output
-from course.exercises.common import double, sweeps, usual
+from course.exercise import Arrays, Case, Chapter, Exercise, Output, Question
+from course.exercises.common import double, reorder, single, sweeps, usual
 
 T, B, D, H, K, N = 5, 2, 3, 4, 6, 3
 
@@ -256,6 +256,68 @@ def _packed_truth(
         named = zip(("Uf", "Wf", "bf", "Ug", "Wg", "bg"), (*forward, *backward), strict=True)
         (s,) = _bidirectional_truth(lengths, x=s, h0=zero, g0=zero, **dict(named))
     return (s,)
+
+
+def _glimpse_truth(x: np.ndarray, centre: np.ndarray, size: int, scales: int) -> Arrays:
+    """Every number of a patch by itself: the mean of its block, pixel by pixel."""
+    x, centre = (np.asarray(value, np.float64) for value in (x, centre))
+    n, rows, columns = x.shape
+    patches = np.zeros((n, scales, size, size))
+    for b, k, i, j in np.ndindex(patches.shape):
+        block, total = 2**k, 0.0
+        first = [
+            int(np.floor((c + 1) / 2 * (pixels - 1) + 0.5)) - size * block // 2
+            for c, pixels in zip(centre[b], (rows, columns), strict=True)
+        ]
+        for di, dj in np.ndindex(block, block):
+            r, c = first[0] + i * block + di, first[1] + j * block + dj
+            if 0 <= r < rows and 0 <= c < columns:
+                total += x[b, r, c]
+        patches[b, k, i, j] = total / block**2
+    return (patches,)
+
+
+def _reinforce_truth(
+    mean: np.ndarray, place: np.ndarray, sigma: float, reward: np.ndarray, baseline: np.ndarray
+) -> Arrays:
+    """The derivative of the weighted log-density by complex steps, one mean at a time."""
+    a = double(mean=mean, place=place, reward=reward, baseline=baseline)
+    grad = np.empty(a["mean"].shape)
+    for t, n, i in np.ndindex(grad.shape):
+        away = (a["place"][t, n, i] - (a["mean"][t, n, i] + 1e-30j)) / sigma
+        log_density = -(away**2) / 2 - np.log(sigma * np.sqrt(2 * np.pi))
+        weight = (a["reward"][t, n] - a["baseline"][t, n]) / grad.shape[1]
+        grad[t, n, i] = weight * log_density.imag / 1e-30
+    return (grad,)
+
+
+def _window_truth(params: np.ndarray, A: int, B: int, N: int) -> Arrays:
+    """Point by point and pixel by pixel, with the logarithm of each Gaussian."""
+    params = np.asarray(params, np.float64)
+    found = []
+    for way, pixels in ((0, A), (1, B)):
+        bank = np.empty((len(params), N, pixels))
+        for m, i in np.ndindex(len(params), N):
+            centre, log_variance, log_stride = params[m, way], params[m, 2], params[m, 3]
+            stride = (max(A, B) - 1) / (N - 1) * np.exp(log_stride)
+            point = (pixels + 1) * (centre + 1) / 2 + (i - (N - 1) / 2) * stride
+            logs = np.array([-((a - point) ** 2) / 2 for a in range(1, pixels + 1)])
+            row = np.exp(logs * np.exp(-log_variance))
+            bank[m, i] = row / max(row.sum(), 1e-8)
+        found.append(bank)
+    return (*found, np.exp(params[:, 4]))
+
+
+def _latent_truth(mu: np.ndarray, sigma: np.ndarray) -> Arrays:
+    """The divergence as an expectation, by Gauss-Hermite quadrature: exact for polynomials."""
+    a = double(mu=mu, sigma=sigma)
+    points, shares = np.polynomial.hermite_e.hermegauss(8)
+    total = np.zeros(a["mu"].shape[1])
+    for point, share in zip(points, shares / shares.sum(), strict=True):
+        z = a["mu"] + a["sigma"] * point
+        gap = -(point**2) / 2 - np.log(a["sigma"]) + z**2 / 2  # log q(z) - log p(z)
+        total += share * gap.sum((0, 2))
+    return (total,)
 
 
 # Cases.
@@ -680,6 +742,168 @@ def _packed_cases(rng: np.random.Generator) -> list[Case]:
     ]
 
 
+def _glimpse_inputs(rng: np.random.Generator, batch: int = 3, scales: int = 2) -> dict[str, Any]:
+    """Pictures with more columns than rows, and centres near the middle."""
+    return {
+        "x": rng.normal(size=(batch, 11, 13)),
+        "centre": rng.uniform(-0.3, 0.3, (batch, 2)),
+        "size": 4,
+        "scales": scales,
+    }
+
+
+def _glimpse_cases(rng: np.random.Generator) -> list[Case]:
+    sharp, edge, main = _glimpse_inputs(rng, scales=1), _glimpse_inputs(rng), _glimpse_inputs(rng)
+    edge["centre"] = np.array([[-1.0, -1.0], [1.0, 0.9], [-0.1, 1.0]])
+    middle = {**_glimpse_inputs(rng, scales=1), "centre": np.zeros((3, 2))}
+    return [
+        Case(
+            "the middle, one patch",
+            "probes",
+            middle,
+            "centre (0, 0) is pixel (5, 6) of 11 rows and 13 columns; the patch is rows 3 to 6,"
+            " columns 4 to 7",
+        ),
+        Case("one patch", "probes", sharp, "size 4: rows p - 2 to p + 1, nothing is averaged"),
+        Case(
+            "one picture, two patches",
+            "probes",
+            _glimpse_inputs(rng, batch=1),
+            "the second is 8 pixels wide, about the same place, means of 2 by 2",
+        ),
+        Case("at the edge", "probes", edge, "beyond the picture all is 0, and counts in the means"),
+        Case("random input", "values", main, "two patches of three pictures"),
+        Case("three patches", "properties", _glimpse_inputs(rng, scales=3), "16 pixels wide"),
+        Case(
+            "batch order",
+            "properties",
+            reorder(main, {"x": 0, "centre": 0}),
+            "the pictures in reverse order; they must not influence one another",
+        ),
+        Case("odd size", "properties", {**main, "size": 3}, "patch 0 begins at p - 1: 3 // 2 = 1"),
+        Case("float32 in", "properties", single(main), "the same arguments in single precision"),
+    ]
+
+
+SIGMA = 0.3
+
+
+def _reinforce_inputs(rng: np.random.Generator, steps: int = T, batch: int = 3) -> dict[str, Any]:
+    mean = rng.uniform(-0.5, 0.5, (steps, batch, 2))
+    return {
+        "mean": mean,
+        "place": mean + SIGMA * rng.normal(size=mean.shape),
+        "sigma": SIGMA,
+        "reward": rng.uniform(0, 3, (steps, batch)),
+        "baseline": rng.uniform(0, 2, (steps, batch)),
+    }
+
+
+def _reinforce_cases(rng: np.random.Generator) -> list[Case]:
+    some = _reinforce_inputs(rng)
+    one = _reinforce_inputs(rng, 1, 1)
+    return [
+        Case(
+            "one draw",
+            "probes",
+            {**one, "baseline": np.zeros((1, 1))},
+            "T = B = 1, no baseline: reward times (place - mean) / sigma²",
+        ),
+        Case(
+            "as expected",
+            "probes",
+            {**some, "baseline": some["reward"].copy()},
+            "the reward is what was expected: nothing is to be learned",
+        ),
+        Case(
+            "no reward",
+            "probes",
+            {**some, "reward": np.zeros_like(some["reward"])},
+            "less than was expected: away from the place",
+        ),
+        Case("a mean over the batch", "probes", _reinforce_inputs(rng, 1), "T = 1, B = 3"),
+        *usual(_reinforce_inputs, rng, {"mean": 1, "place": 1, "reward": 1, "baseline": 1}),
+    ]
+
+
+def _window_inputs(rng: np.random.Generator, pictures: int = 2) -> dict[str, Any]:
+    spread = np.array([0.4, 0.4, 0.5, 0.4, 0.5])
+    shift = np.array([0.0, 0.0, 0.3, -0.7, 0.2])
+    return {"params": shift + spread * rng.normal(size=(pictures, 5)), "A": 9, "B": 7, "N": 3}
+
+
+def _window_cases(rng: np.random.Generator) -> list[Case]:
+    main = _window_inputs(rng)
+    zero = {**main, "params": np.zeros((2, 5))}
+    narrow = {**main, "params": np.tile([0.0, 0.0, -6.0, -1.0, 0.0], (2, 1))}
+    wide = {**zero, "params": np.tile([0.0, 0.0, 2.0, 0.0, 0.5], (2, 1))}
+    outside = {**main, "params": np.tile([6.0, -5.0, -1.0, 0.0, 0.0], (2, 1))}
+    moved = {**main, "params": np.tile([0.5, -0.4, 0.0, 0.0, 0.0], (2, 1))}
+    return [
+        Case(
+            "all parameters 0",
+            "probes",
+            zero,
+            "variance 1, strength 1; stride (9 - 1)/(3 - 1) = 4: points in x at 1, 5, 9, in y at"
+            " 0, 4, 8",
+        ),
+        Case(
+            "narrow",
+            "probes",
+            narrow,
+            "variance exp(-6): almost all of a row stands on the pixels next to its point",
+        ),
+        Case("wide", "probes", wide, "variance exp(2), strength exp(0.5), the stride as before"),
+        Case("moved", "probes", moved, "centre (0.5, -0.4): x moves by 2.5 pixels, y by -1.6"),
+        Case("random input", "values", main, "every parameter counts"),
+        Case(
+            "far outside",
+            "properties",
+            outside,
+            "no point is near the picture: rows of nearly nothing, and no division by 0",
+        ),
+        Case("another size", "properties", {**main, "A": 5, "B": 12, "N": 4}, "A < B, N even"),
+        Case("M = 1", "properties", _window_inputs(rng, 1), "a single picture keeps its axis"),
+        Case(
+            "batch order",
+            "properties",
+            reorder(main, {"params": 0}),
+            "the windows in reverse order; they must not influence one another",
+        ),
+        Case("float32 in", "properties", single(main), "the same arguments in single precision"),
+    ]
+
+
+def _latent_inputs(rng: np.random.Generator, steps: int = T, batch: int = B) -> dict[str, Any]:
+    shape = (steps, batch, 3)
+    return {"mu": rng.normal(size=shape), "sigma": rng.uniform(0.3, 2.0, shape)}
+
+
+def _latent_cases(rng: np.random.Generator) -> list[Case]:
+    some = _latent_inputs(rng)
+    return [
+        Case(
+            "the prior itself",
+            "probes",
+            {"mu": np.zeros((T, B, 3)), "sigma": np.ones((T, B, 3))},
+            "mu = 0, sigma = 1: nothing is said, and nothing is paid",
+        ),
+        Case(
+            "moved",
+            "probes",
+            {**some, "sigma": np.ones((T, B, 3))},
+            "sigma = 1: half the sum of mu², over steps and latents",
+        ),
+        Case(
+            "narrowed",
+            "probes",
+            {"mu": np.zeros((T, B, 3)), "sigma": np.full((T, B, 3), 0.5)},
+            "mu = 0, sigma = 1/2: each costs (1/4 - log(1/4) - 1)/2 = 0.3181",
+        ),
+        *usual(_latent_inputs, rng, {"mu": 1, "sigma": 1}),
+    ]
+
+
 CHAPTER = Chapter(
     name="taxonomy",
     number=4,
@@ -798,5 +1022,50 @@ CHAPTER = Chapter(
             run=call_with_tensors,
             uses_torch=True,
         ),
+        Exercise(
+            "taxonomy.glimpse",
+            "4.12",
+            "Looking through a small window",
+            "(4.22)",
+            3,
+            (Output("patches", ("B", "scales", "size", "size")),),
+            _glimpse_cases,
+            _glimpse_truth,
+        ),
+        Exercise(
+            "taxonomy.reinforce_grad",
+            "4.13",
+            "The gradient of a choice",
+            "(4.23)-(4.25)",
+            2,
+            (Output("dmean", ("T", "B", "2")),),
+            _reinforce_cases,
+            _reinforce_truth,
+        ),
+        Exercise(
+            "taxonomy.gaussian_window",
+            "4.14",
+            "A window that has a gradient",
+            "(4.27)",
+            3,
+            (
+                Output("F_x", ("M", "N", "A")),
+                Output("F_y", ("M", "N", "B")),
+                Output("gamma", ("M",)),
+            ),
+            _window_cases,
+            _window_truth,
+        ),
+        Exercise(
+            "taxonomy.latent_cost",
+            "4.15",
+            "What a drawing costs",
+            "(4.28)",
+            2,
+            (Output("cost", ("B",)),),
+            _latent_cases,
+            _latent_truth,
+        ),
     ),
+    questions=(Question("taxonomy.explain", "4.16", "Which wiring?", 3),),
 )
