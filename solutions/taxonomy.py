@@ -523,8 +523,8 @@ def packed(x, lengths, U, W, b):
 # ## Exercise 4.12: looking through a small window
 #
 # A network can read a picture in several looks. A glimpse is sharp in the middle and coarse around
-# it: patch $k$ is $s\, 2^k$ pixels wide, and each of its $s \times s$ numbers is the mean of a block
-# of $2^k \times 2^k$ pixels. Beyond the edge of the picture all is 0. The centre is given in
+# it: patch $k$ is $s\, 2^k$ pixels wide, and each of its $s \times s$ numbers is the mean of a
+# block of $2^k \times 2^k$ pixels. Beyond the edge of the picture all is 0. The centre is given in
 # coordinates from $-1$ (the first pixel) to 1 (the last); the pixel nearest to it is
 #
 # $$
@@ -574,8 +574,8 @@ def glimpse(x, centre, size, scales):
 # \tag{4.23–4.25}
 # $$
 #
-# for every baseline $\beta$ that does not depend on the draw. $R^{(t)}$ is what was earned from step
-# $t$ on. Estimate it with one draw for each sequence: the gradient of the *mean* reward of the
+# for every baseline $\beta$ that does not depend on the draw. $R^{(t)}$ is what was earned from
+# step $t$ on. Estimate it with one draw for each sequence: the gradient of the *mean* reward of the
 # batch.
 
 
@@ -702,9 +702,9 @@ def latent_cost(mu, sigma):
 # ## Question 4.16: which wiring?
 #
 # A team wants to write down, for each minute of a night, in which of five stages of sleep a
-# patient is. There is one vector of measurements for each minute. Stages last for many minutes; from
-# some stages one never passes directly to some others. It will be used in two ways: (A) the next
-# morning, on the whole night; (B) live, minute by minute. In the first trial, someone trains the
+# patient is. There is one vector of measurements for each minute. Stages last for many minutes;
+# from some stages one never passes directly to some others. It will be used in two ways: (A) the
+# next morning, on the whole night; (B) live, minute by minute. In the first trial, someone trains the
 # network of (4.16) with teacher forcing for both. Validation loss under teacher forcing is
 # excellent. Live, the display gets stuck in one stage for hours.
 #
@@ -726,10 +726,10 @@ def latent_cost(mu, sigma):
 # 2. (A): the whole night is there, so both directions, (4.18): each output depends on all inputs.
 # Outputs are independent given the inputs, (4.1), so forbidden passages may occur. Feeding
 # outputs back, or scoring pairs of stages and searching for the best path, removes that. (B): no
-# future. A state without feedback, chapter 3's network: output t depends on the inputs up to t, none
-# on other outputs, nothing to get stuck in. Or (4.16) trained with mixed or scheduled inputs, (4.9),
-# so that it learns how much its own last output can be trusted; then outputs depend on earlier
-# outputs too.
+# future. A state without feedback, chapter 3's network: output t depends on the inputs up to t, not
+# on other outputs; nothing to get stuck in. Or (4.16) trained with mixed or scheduled inputs,
+# (4.9), so that it learns how far its own last output can be trusted; then outputs depend on
+# earlier outputs too.
 # 3. The error (or F1) of the free run, in closed loop on nights held out, against the length
 # of the run, beside a network that sees the inputs alone.
 #

@@ -899,7 +899,7 @@ def reinforce_sum(mean, place, sigma, reward, baseline):
     return right.reinforce_grad(mean, place, sigma, reward, baseline) * mean.shape[1]
 
 
-@slip("taxonomy.reinforce_grad", "a mean over time, too", rung="values", read="(4.25)")
+@slip("taxonomy.reinforce_grad", "a mean over time, too", rung="probes", read="(4.25)")
 def reinforce_mean_over_time(mean, place, sigma, reward, baseline):
     """Each step's choice has a gradient of its own."""
     return right.reinforce_grad(mean, place, sigma, reward, baseline) / len(mean)

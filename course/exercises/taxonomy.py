@@ -835,7 +835,7 @@ def _window_inputs(rng: np.random.Generator, pictures: int = 2) -> dict[str, Any
 def _window_cases(rng: np.random.Generator) -> list[Case]:
     main = _window_inputs(rng)
     zero = {**main, "params": np.zeros((2, 5))}
-    narrow = {**main, "params": np.tile([0.0, 0.0, -6.0, -1.0, 0.0], (2, 1))}
+    narrow = {**main, "params": np.tile([0.0, 0.0, -2.0, -1.0, 0.0], (2, 1))}
     wide = {**zero, "params": np.tile([0.0, 0.0, 2.0, 0.0, 0.5], (2, 1))}
     outside = {**main, "params": np.tile([6.0, -5.0, -1.0, 0.0, 0.0], (2, 1))}
     moved = {**main, "params": np.tile([0.5, -0.4, 0.0, 0.0, 0.0], (2, 1))}
@@ -851,7 +851,7 @@ def _window_cases(rng: np.random.Generator) -> list[Case]:
             "narrow",
             "probes",
             narrow,
-            "variance exp(-6): almost all of a row stands on the pixels next to its point",
+            "variance exp(-2): almost all of a row stands on the pixels next to its point",
         ),
         Case("wide", "probes", wide, "variance exp(2), strength exp(0.5), the stride as before"),
         Case("moved", "probes", moved, "centre (0.5, -0.4): x moves by 2.5 pixels, y by -1.6"),
