@@ -704,8 +704,8 @@ def latent_cost(mu, sigma):
 # A team wants to write down, for each minute of a night, in which of five stages of sleep a
 # patient is. There is one vector of measurements for each minute. Stages last for many minutes;
 # from some stages one never passes directly to some others. It will be used in two ways: (A) the
-# next morning, on the whole night; (B) live, minute by minute. In the first trial, someone trains the
-# network of (4.16) with teacher forcing for both. Validation loss under teacher forcing is
+# next morning, on the whole night; (B) live, minute by minute. In the first trial, someone trains
+# the network of (4.16) with teacher forcing for both. Validation loss under teacher forcing is
 # excellent. Live, the display gets stuck in one stage for hours.
 #
 # In at most 300 words:

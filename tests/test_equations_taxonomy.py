@@ -19,14 +19,21 @@ from solutions.taxonomy import (
     bidirectional,
     closed_loop,
     deep,
+    gaussian_window,
+    glimpse,
+    latent_cost,
     log_likelihood,
     packed,
+    picture_cost,
+    read,
     readout,
     readout_grad,
+    reinforce_grad,
     scheduled,
     span_scores,
     teacher_forced,
     vector_to_sequence,
+    write,
 )
 
 EXACT = 1e-12  # a few hundred roundings of numbers around 1
@@ -458,3 +465,144 @@ def test_f1_is_the_harmonic_mean_over_spans():
     precision, recall = len(true & said) / len(said), len(true & said) / len(true)
     assert f1 == pytest.approx(2 / (1 / precision + 1 / recall), rel=EXACT)
     assert accuracy == pytest.approx((y == y_hat)[mask > 0].mean(), rel=EXACT)
+
+
+# ------------------------------------------------------------------- looks, choices, drawings
+
+
+@pytest.mark.equation("4.22")
+def test_glimpse_by_slices():
+    """One picture with a wide border of zeros, cut by slices, pooled by PyTorch."""
+    rng = np.random.default_rng(10)
+    x, centre = rng.normal(size=(2, 12, 9)), np.array([[0.2, -0.7], [1.0, -1.0]])
+    patches = glimpse(x, centre, size=4, scales=3)
+    for n in range(2):
+        wide = np.pad(x[n], 40)
+        row, column = (
+            int(np.floor((c + 1) / 2 * (S - 1) + 0.5))
+            for c, S in zip(centre[n], (12, 9), strict=True)
+        )
+        for k in range(3):
+            r, c = row - 4 * 2**k // 2 + 40, column - 4 * 2**k // 2 + 40
+            cut = torch.from_numpy(wide[r : r + 4 * 2**k, c : c + 4 * 2**k])
+            close(patches[n, k], torch.nn.functional.avg_pool2d(cut[None], 2**k)[0].numpy())
+
+
+def expectation(f, mu: float, sigma: float) -> float:
+    """Return E f(l) for l ~ N(mu, sigma^2), by Gauss-Hermite quadrature."""
+    points, shares = np.polynomial.hermite_e.hermegauss(80)
+    return float((shares / shares.sum()) @ f(mu + sigma * points))
+
+
+def reward(place: np.ndarray) -> np.ndarray:
+    return 2 + np.exp(-((place - 1) ** 2))
+
+
+@pytest.mark.equation("4.23")
+def test_gradient_of_an_expectation():
+    mu, sigma, h = 0.3, 0.6, 1e-5
+    by_difference = (expectation(reward, mu + h, sigma) - expectation(reward, mu - h, sigma)) / 2
+    score = expectation(lambda p: reward(p) * (p - mu) / sigma**2, mu, sigma)
+    assert score == pytest.approx(by_difference / h, abs=1e-8)  # central differences, h = 1e-5
+    assert score == pytest.approx(lab.expected_reward(mu, sigma)[1], abs=1e-10)
+    assert expectation(reward, mu, sigma) == pytest.approx(
+        lab.expected_reward(mu, sigma)[0], abs=1e-10
+    )
+
+
+@pytest.mark.equation("4.24")
+def test_score_of_a_normal_distribution():
+    mean = torch.tensor([0.3, -1.2], dtype=torch.float64, requires_grad=True)
+    place = torch.tensor([0.7, 0.4], dtype=torch.float64)
+    torch.distributions.Normal(mean, 0.4).log_prob(place).sum().backward()
+    close(mean.grad.numpy(), ((place - mean) / 0.4**2).detach().numpy())
+
+
+@pytest.mark.equation("4.25")
+def test_a_baseline_leaves_the_mean_and_changes_the_variance():
+    mu, sigma = 0.0, 0.5
+
+    def second_moment(beta: float) -> float:
+        return expectation(lambda p: ((reward(p) - beta) * (p - mu) / sigma**2) ** 2, mu, sigma)
+
+    for beta in (0.0, 2.3, -5.0):
+        mean = expectation(lambda p, b=beta: (reward(p) - b) * (p - mu) / sigma**2, mu, sigma)
+        assert mean == pytest.approx(lab.expected_reward(mu, sigma)[1], abs=1e-10)
+    weight = expectation(lambda p: (p - mu) ** 2, mu, sigma)
+    best = expectation(lambda p: reward(p) * (p - mu) ** 2, mu, sigma) / weight
+    assert second_moment(best) < min(second_moment(best - 0.1), second_moment(best + 0.1))
+    assert second_moment(best) < second_moment(0.0) / 30
+
+
+@pytest.mark.equation("4.25")
+def test_reinforce_grad_is_right_on_average():
+    """Many draws of one choice in two directions, against the exact gradient; four deviations."""
+    rng, n, sigma = np.random.default_rng(11), 400_000, 0.5
+    mean = np.zeros((1, n, 2))
+    place = mean + sigma * rng.normal(size=mean.shape)
+    earned = reward(place[..., 0]) + place[..., 1]  # E[R] has the derivative 1 for the second
+    found = reinforce_grad(mean, place, sigma, earned, np.full((1, n), 2.3)) * n
+    exact = np.array([lab.expected_reward(0.0, sigma)[1], 1.0])
+    error = np.abs(found.mean((0, 1)) - exact)
+    assert (error < 4 * found.std((0, 1)) / np.sqrt(n)).all()
+
+
+@pytest.mark.equation("4.26")
+@pytest.mark.parametrize(("mean", "deviation"), [(0.0, 1.0), (0.9, 0.5**0.5), (0.4, 0.3)])
+def test_bound_is_above_and_touches_at_the_posterior(mean, deviation):
+    """z ~ N(0, 1), x | z ~ N(z, 1): then x ~ N(0, 2), and z | x ~ N(x/2, 1/2)."""
+    x = 1.8
+    exact = 0.5 * np.log(2 * np.pi * 2) + x**2 / 4
+    picture = expectation(lambda z: 0.5 * np.log(2 * np.pi) + (x - z) ** 2 / 2, mean, deviation)
+    bound = picture + latent_cost(np.full((1, 1, 1), mean), np.full((1, 1, 1), deviation))[0]
+    assert bound >= exact - 1e-12
+    posterior = torch.distributions.Normal(x / 2, 0.5**0.5)
+    gap = torch.distributions.kl_divergence(torch.distributions.Normal(mean, deviation), posterior)
+    assert bound - exact == pytest.approx(float(gap), abs=1e-6)  # torch's defaults are float32
+
+
+@pytest.mark.equation("4.27")
+def test_window_point_by_point():
+    rng = np.random.default_rng(12)
+    params, A, B_, N = rng.normal(0, 0.4, (3, 5)), 8, 6, 4
+    F_x, F_y, gamma = gaussian_window(params, A, B_, N)
+    close(F_x.sum(-1), np.ones((3, N)))
+    close(gamma, np.exp(params[:, 4]))
+    for m in range(3):
+        delta = (A - 1) / (N - 1) * np.exp(params[m, 3])
+        for F, pixels, c in ((F_x[m], A, params[m, 0]), (F_y[m], B_, params[m, 1])):
+            for i in range(1, N + 1):
+                mu = (pixels + 1) / 2 * (c + 1) + (i - N / 2 - 0.5) * delta
+                variance = torch.tensor(np.exp(params[m, 2]))
+                normal = torch.distributions.Normal(torch.tensor(mu), variance.sqrt())
+                p = normal.log_prob(torch.arange(1, pixels + 1)).exp()
+                close(F[i - 1], (p / p.sum()).numpy())
+
+
+@pytest.mark.equation("4.27")
+def test_what_is_written_is_read_again_where_the_window_is_narrow():
+    """With one point a pixel, and nearly no width, reading undoes writing."""
+    params = np.array([[0.0, 0.0, -8.0, 0.0, 0.7]])
+    window = gaussian_window(params, 5, 5, 5)
+    patch = np.random.default_rng(13).normal(size=(1, 5, 5))
+    np.testing.assert_allclose(read(write(patch, *window), *window), patch, atol=1e-9)
+
+
+@pytest.mark.equation("4.28")
+def test_latent_cost_is_torchs_divergence():
+    rng = np.random.default_rng(14)
+    mu, sigma = rng.normal(size=(3, 2, 4)), rng.uniform(0.3, 2, (3, 2, 4))
+    q = torch.distributions.Normal(torch.from_numpy(mu), torch.from_numpy(sigma))
+    prior = torch.distributions.Normal(
+        torch.zeros(3, 2, 4, dtype=torch.float64), torch.ones(3, 2, 4, dtype=torch.float64)
+    )
+    close(latent_cost(mu, sigma), torch.distributions.kl_divergence(q, prior).sum((0, 2)).numpy())
+
+
+def test_picture_cost_is_binary_cross_entropy():
+    rng = np.random.default_rng(15)
+    x, canvas = rng.integers(0, 2, (2, 9)).astype(float), 20 * rng.normal(size=(2, 9))
+    theirs = torch.nn.functional.binary_cross_entropy_with_logits(
+        torch.from_numpy(canvas), torch.from_numpy(x), reduction="none"
+    )
+    close(picture_cost(x, canvas), theirs.sum(1).numpy())

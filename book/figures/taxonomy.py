@@ -1110,3 +1110,54 @@ def table_pitfalls(found: list[Pitfall]) -> Table:
     """Return the table of `pitfalls`."""
     rows = [[each.what, f"{each.predicted:.2f}", f"{each.measured:.2f}"] for each in found]
     return Table(["what", "predicted", "measured"], rows)
+
+
+# ----------------------------------------------------------------------------- 8: a choice
+
+
+class Choice(NamedTuple):
+    """REINFORCE on one number: baselines by name, mean of the estimates, standard deviation of one.
+
+    exact : the gradient in closed form; needed : draws for a standard error of a tenth of it
+    """
+
+    names: tuple[str, ...]
+    mean: np.ndarray
+    deviation: np.ndarray
+    exact: float
+    needed: np.ndarray
+
+
+def expected_reward(mu: float, sigma: float) -> tuple[float, float]:
+    """Return E[2 + exp(-(l - 1)^2)] for l ~ N(mu, sigma^2), and its derivative for mu."""
+    spread = 1 + 2 * sigma**2
+    bump = np.exp(-((mu - 1) ** 2) / spread) / np.sqrt(spread)
+    return 2 + bump, -2 * (mu - 1) / spread * bump
+
+
+def choice(mu: float = 0.0, sigma: float = 0.5, draws: int = 200_000) -> Choice:
+    """Estimate the gradient of an expected reward by (4.25), with three baselines."""
+    rng = np.random.default_rng(50)
+    place = rng.normal(mu, sigma, draws)
+    reward = 2 + np.exp(-((place - 1) ** 2))
+    score = (place - mu) / sigma**2  # (4.24)
+    value, exact = expected_reward(mu, sigma)
+    best = (reward * score**2).mean() / (score**2).mean()
+    mean, deviation = [], []
+    for baseline in (0.0, value, best):
+        each = (reward - baseline) * score
+        mean.append(each.mean())
+        deviation.append(each.std())
+    spread = np.array(deviation)
+    names = ("none", "E[R]", "β*, (4.25)")
+    return Choice(names, np.array(mean), spread, exact, (spread / (0.1 * exact)) ** 2)
+
+
+def table_choice(data: Choice) -> Table:
+    """Return the table of `choice`."""
+    rows = [
+        [name, f"{m:.3f}", f"{data.exact:.3f}", f"{d:.2f}", f"{n:.0f}"]
+        for name, m, d, n in zip(data.names, data.mean, data.deviation, data.needed, strict=True)
+    ]
+    head = ["baseline", "mean estimate", "exact", "deviation of one draw", "draws for 10 % error"]
+    return Table(head, rows)
