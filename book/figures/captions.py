@@ -108,14 +108,14 @@ class Captioned(NamedTuple):
 
     where; exact, unseen : share of captions that say the same as the true one, on held-out scenes
     and on scenes with a pair of colour and shape that training never showed; seconds; said : its
-    captions of the unseen scenes
+    captions of both
     """
 
     where: str
     exact: float
     unseen: float
     seconds: float
-    said: tuple[str, ...]
+    said: tuple[tuple[str, ...], tuple[str, ...]]
 
 
 WAYS = ("every step", "first step", "nowhere")
@@ -163,7 +163,7 @@ def train(where: str, updates: int = 2200, batch: int = 64, rate: float = 4e-3) 
         float(np.mean([same(*pair) for pair in zip(texts, part.captions, strict=True)]))
         for texts, part in zip(found, (parts.validation, parts.test), strict=True)
     ]
-    return Captioned(where, *right, time.process_time() - begun, found[1])
+    return Captioned(where, *right, time.process_time() - begun, tuple(found))
 
 
 def speak(
@@ -189,18 +189,19 @@ def table_captions(found: list[Captioned]) -> Table:
     return Table(head, rows)
 
 
-def draw_captions(found: Captioned, shown: tuple[int, ...] = (0, 1, 2, 3, 4, 5)) -> Figure:
-    """Draw test pictures with what the network says of them."""
+def draw_captions(found: Captioned, shown: int = 3) -> Figure:
+    """Draw pictures with what the network says: held-out ones above, unseen pairs below."""
     figures.style()
-    fig, axes = plt.subplots(2, len(shown) // 2, figsize=(6.4, 5.0))
-    test = scenes().test
-    for ax, i in zip(axes.flat, shown, strict=True):
-        ax.imshow(test.x[i])
-        ax.set_xticks([])
-        ax.set_yticks([])
-        good = same(found.said[i], test.captions[i])
-        half = found.said[i].split()
-        lines = " ".join(half[: len(half) // 2]), " ".join(half[len(half) // 2 :])
-        ax.set_title("\n".join(lines), fontsize=9)
-        ax.set_xlabel("right" if good else "wrong", fontsize=9)
+    fig, axes = plt.subplots(2, shown, figsize=(6.2, 5.6))
+    parts = scenes().validation, scenes().test
+    for row, part, said in zip(axes, parts, found.said, strict=True):
+        for ax, x, true, words in zip(row, part.x, part.captions, said, strict=False):
+            ax.imshow(x)
+            ax.set(xticks=(), yticks=())
+            half = words.split()
+            lines = " ".join(half[:3]), " ".join(half[3:6]), " ".join(half[6:])
+            ax.set_title("\n".join(lines).strip(), fontsize=9)
+            ax.set_xlabel("right" if same(words, true) else "wrong", fontsize=9)
+    axes[0, 0].set_ylabel("held out")
+    axes[1, 0].set_ylabel("unseen pairs")
     return fig
