@@ -10,29 +10,30 @@ import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any, NamedTuple
 
+import torch
+
 from figures import taxonomy_types as types
 from figures import taxonomy_vision as vision
 from figures.bptt import Table
 
 STEPS = {
-    "glimpses": 1200,
-    "language": 900,
-    "drawing": 800,
-    "music": 350,
+    "language": 700,
+    "music": 300,
     "sentiment": 500,
     "tagger": 300,
     "activity": 1000,
     "digit": 800,
 }
-"""Programs and their steps on the page, the longest first."""
+"""The programs by shape and their steps on the page, the longest first."""
+
+VISION = {"glimpses": 600, "drawing": 600}
+"""The programs on pictures."""
 
 
-class Ran(NamedTuple):
-    """What each program returned."""
+class ByShape(NamedTuple):
+    """What each program by shape returned."""
 
-    glimpses: vision.Glimpses
     language: types.Languages
-    drawing: vision.Drawing
     music: types.Music
     sentiment: types.Result
     tagger: types.Tagging
@@ -40,21 +41,36 @@ class Ran(NamedTuple):
     digit: types.Result
 
 
+class OnPictures(NamedTuple):
+    """What each program on pictures returned."""
+
+    glimpses: vision.Glimpses
+    drawing: vision.Drawing
+
+
 def train(name: str, steps: int) -> Any:
     """Run one program by its name."""
-    import torch
-
     torch.set_num_threads(1)  # the processes share the machine
-    module = vision if name in ("glimpses", "drawing") else types
+    module = vision if name in VISION else types
     return getattr(module, f"train_{name}")(steps=steps)
 
 
-def run(steps: dict[str, int] = STEPS, workers: int = 2) -> Ran:
-    """Run all programs, so many at a time."""
+def together(steps: dict[str, int], workers: int = 2) -> dict[str, Any]:
+    """Run programs, so many at a time; return what each returned."""
     context = multiprocessing.get_context("spawn")  # a fork would copy threads that are running
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
         waiting = {name: pool.submit(train, name, count) for name, count in steps.items()}
-        return Ran(**{name: each.result() for name, each in waiting.items()})
+        return {name: each.result() for name, each in waiting.items()}
+
+
+def by_shape() -> ByShape:
+    """Run the programs by shape."""
+    return ByShape(**together(STEPS))
+
+
+def on_pictures() -> OnPictures:
+    """Run the programs on pictures."""
+    return OnPictures(**together(VISION))
 
 
 def result_of(found: Any) -> types.Result:
@@ -62,7 +78,7 @@ def result_of(found: Any) -> types.Result:
     return getattr(found, "result", found)
 
 
-def table_results(ran: Ran) -> Table:
+def table_results(ran: ByShape) -> Table:
     """Return score, baseline and margin of the programs by shape."""
     order = (ran.digit, ran.music, ran.sentiment, ran.language, ran.tagger, ran.activity)
     rows = []
@@ -83,7 +99,7 @@ def table_results(ran: Ran) -> Table:
     return Table(head, rows)
 
 
-def table_tagging(ran: Ran) -> Table:
+def table_tagging(ran: ByShape) -> Table:
     """Return how the three taggers agree with the true tags."""
     named = {
         "each word's most frequent tag": ran.tagger.frequent,
@@ -97,7 +113,7 @@ def table_tagging(ran: Ran) -> Table:
     return Table(["tagger", "accuracy", "precision", "recall", "F1"], rows)
 
 
-def table_glimpses(ran: Ran) -> Table:
+def table_glimpses(ran: OnPictures) -> Table:
     """Return accuracies with the window and without."""
     found = ran.glimpses
     rows = [[f"after look {t}", f"{a:.3f}"] for t, a in enumerate(found.after, 1)]
@@ -110,7 +126,7 @@ def table_glimpses(ran: Ran) -> Table:
     return Table(["", "share of 1000 test scenes"], rows)
 
 
-def table_drawing(ran: Ran) -> Table:
+def table_drawing(ran: OnPictures) -> Table:
     """Return the bound on the test digits, of DRAW and of an autoencoder."""
     r, (own, other) = ran.drawing.result, ran.drawing.training
     rows = [
