@@ -68,7 +68,8 @@
     const wirings = JSON.parse(root.querySelector("script").textContent);
     const panels = [...root.querySelectorAll(".rnn-wiring")];
     const prefix = `rnn-wirings-${number}`;
-    let [which, mode, picked] = [0, 0, ""];
+    let [which, mode] = [0, 0];
+    let kept = "o(3)"; // the node asked for, as long as there is one of that name
     root.classList.add("rnn-widget");
     root.setAttribute("role", "group");
     root.setAttribute("aria-label", "The wirings, and what can depend on what");
@@ -91,10 +92,7 @@
     const sentence = document.createElement("p");
     sentence.setAttribute("aria-live", "polite");
     top.append(modes, label, drawing, sentence);
-    select.addEventListener("change", () => {
-      picked = select.value;
-      draw();
-    });
+    select.addEventListener("change", pick);
 
     function show() {
       panels.forEach((panel, i) => { panel.hidden = i !== which; });
@@ -117,16 +115,20 @@
       select.textContent = "";
       for (const [node, i] of made) select.append(new Option(spoken(node), i));
       const outputs = made.filter(([node]) => node[2] === "output");
-      const same = made.find(([, i]) => spoken(nodes[i]) === picked);
-      select.value = (same || outputs[Math.min(2, outputs.length - 1)])[1];
-      picked = select.value;
+      const same = made.find(([node]) => spoken(node) === kept);
+      select.value = (same || outputs[outputs.length - 1])[1];
+      draw();
+    }
+
+    function pick() {
+      kept = spoken(wirings[which].modes[mode].nodes[Number(select.value)]);
       draw();
     }
 
     function draw() {
       const { rows, modes: all } = wirings[which];
       const { nodes, edges } = all[mode];
-      const target = Number(picked);
+      const target = Number(select.value);
       const seen = ancestors(edges, target);
       const given = [...seen].filter((i) => !edges.some(([, to]) => to === i));
       const order = (a, b) => nodes[a][0].localeCompare(nodes[b][0]) || nodes[a][1] - nodes[b][1];
@@ -194,8 +196,8 @@
         if (edges.some(([, to]) => to === i)) {
           circle.style.cursor = "pointer";
           circle.addEventListener("click", () => {
-            select.value = picked = String(i);
-            draw();
+            select.value = i;
+            pick();
           });
         }
       });
