@@ -182,7 +182,7 @@
           fill: "currentColor", "fill-opacity": on ? 1 : 0.22,
         }, drawing);
         if (weights.length && gap >= 56) {
-          letter(drawing, { x: mx + 9 * Math.abs(uy) + 3, y: my - 6 * Math.abs(ux) + 3,
+          letter(drawing, { x: mx + 9 * Math.abs(uy) + 3, y: my - 9 * Math.abs(ux) + 4,
             "font-size": 11, fill: "currentColor", "fill-opacity": on ? 1 : 0.4 }, weights[0]);
         }
       }
