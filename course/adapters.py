@@ -262,10 +262,13 @@ def _on_device(answer: Callable[..., Any], args: Mapping[str, Any], device: str)
     """One call with tensors on a device; the answer must be a tensor there, of their dtype."""
     import torch
 
-    given = {
-        name: torch.tensor(value, device=device) if isinstance(value, np.ndarray) else value
-        for name, value in args.items()
-    }
+    def tensor(name: str, value: Any) -> Any:
+        if isinstance(value, list):
+            return [tensor(name, each) for each in value]
+        where = "cpu" if name == "lengths" else device  # packing wants lengths there
+        return torch.tensor(value, device=where) if isinstance(value, np.ndarray) else value
+
+    given = {name: tensor(name, value) for name, value in args.items()}
     tensors = {name: value for name, value in given.items() if isinstance(value, torch.Tensor)}
     before = {name: value.clone() for name, value in tensors.items()}
     value = answer(*given.values())

@@ -412,3 +412,47 @@ def test_code_has_a_copy_button(chromium, html):
         if 'class="highlight-ipython3' in (html / f"{name}.html").read_text(encoding="utf-8"):
             with Opened(chromium, html.as_uri()) as opened:
                 assert opened.go(f"{name}.html").locator("button.copybtn").count() > 0
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_chooser_of_wirings_by_keyboard(chromium, html, width):
+    with Opened(chromium, html.as_uri(), width) as opened:
+        page = opened.go("04-taxonomy.html")
+        root = page.locator(".rnn-wirings.rnn-widget")
+        said = root.locator("[aria-live]")
+        assert said.inner_text() == "o(3) depends on h(0), x(1), x(2), x(3)."
+        assert root.locator(".rnn-wiring:visible").count() == 1
+
+        first = root.locator("input[type=radio]").first
+        first.focus()
+        page.keyboard.press("ArrowDown")  # recurrence from the output, while it is trained
+        assert said.inner_text() == "o(3) depends on x(3), y(2)."
+        assert "2 while it is trained, 2τ in use" in root.inner_text()
+        assert root.locator(".rnn-wiring:visible").count() == 1
+        root.get_by_label("in use").check()
+        assert said.inner_text() == "o(3) depends on x(1), x(2), x(3), y(0)."
+
+        root.get_by_label("Both directions").check()
+        root.get_by_label("What does this depend on?").select_option(label="g(2)")
+        assert said.inner_text() == "g(2) depends on g(5), x(2), x(3), x(4)."
+        drawn = root.locator("svg").first
+        assert drawn.locator("circle").count() == 4 * 4 + 2
+        drawn.locator("circle").last.click()  # a picture of an output: the same as the list
+        assert said.inner_text().startswith("o(4) depends on ")
+        shown = root.locator(".rnn-wiring:visible mjx-container")
+        assert shown.count() == 3
+        assert all(box.bounding_box()["width"] > 50 for box in shown.all())
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert not opened.complaints
+
+
+@pytest.mark.browser
+def test_without_scripts_every_wiring_can_be_read(chromium, html):
+    context = chromium.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{html.as_uri()}/04-taxonomy.html")
+    panels = page.locator(".rnn-wiring")
+    assert panels.count() == 7
+    assert all(panel.is_visible() for panel in panels.all())
+    context.close()

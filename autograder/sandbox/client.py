@@ -28,7 +28,8 @@ from course.exercise import RUNGS, Exercise
 COURSE = Path(__file__).resolve().parent.parent.parent / "course"
 
 # What of course/ goes into the jail: no exercise, so no oracle that could answer for a student.
-ALLOWED = ("adapters.py", "calls.py", "datasets.py", "figures.py", "graphs.py")
+ALLOWED = ("adapters.py", "calls.py", "datasets", "figures.py", "graphs.py")
+_COMPILED = shutil.ignore_patterns("__pycache__")
 
 # Packages that would do the work of a NumPy exercise.  Without torch, a hollow stands for each,
 # and the folder of the real one is covered up.
@@ -57,8 +58,10 @@ class Zygote:
         course = Path(self._folder) / "lib" / "course"
         course.mkdir(parents=True)
         for name in ALLOWED:
-            shutil.copy(COURSE / name, course / name)
-        shutil.copytree(COURSE / "data", course / "data")
+            if (COURSE / name).is_dir():
+                shutil.copytree(COURSE / name, course / name, ignore=_COMPILED)
+            else:
+                shutil.copy(COURSE / name, course / name)
         (course / "__init__.py").write_text('"""The toolkit, without the checks."""\n')
         self.root = Path(self._folder) / "root"
         self.root.mkdir()
