@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 
@@ -24,3 +26,12 @@ def echo(
     mask = np.ones((T, B))
     mask[:lag] = 0.0
     return x, y, mask
+
+
+def dinosaurs() -> tuple[str, ...]:
+    """Names of dinosaur genera, sorted: a capital, then letters a to z.
+
+    The list is ``data/dinosaurs.txt``; chapter 5 has its card.
+    """
+    path = Path(__file__).parent / "data" / "dinosaurs.txt"
+    return tuple(path.read_text(encoding="ascii").split())
