@@ -536,7 +536,7 @@ if __name__ == "__main__":
             return [m.rstrip(".").capitalize() for m in made]
 
         curve = []
-        for update in range(1, 601):
+        for update in range(1, 401):
             x, y, mask = arrays(rng.choice(training, B, replace=False))
             zero = np.zeros((B, H))
             h, c, gates, o = outputs(x, zero, zero)
@@ -551,7 +551,7 @@ if __name__ == "__main__":
                 square[j] += 0.01 * (grad * grad - square[j])
                 step = mean[j] / (1 - 0.9**update)
                 params[j] -= 0.01 * step / (np.sqrt(square[j] / (1 - 0.99**update)) + 1e-8)
-            if update in (1, 30, 150, 600):
+            if update in (1, 30, 150, 400):
                 print(f"after {update:3d} updates:", ", ".join(invent(5, 0.8)))
             if update % 25 == 0 and ready("gates.bits_per_character", quiet=True):
                 x, y, mask = held_out

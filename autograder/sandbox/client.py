@@ -58,6 +58,7 @@ class Zygote:
         course.mkdir(parents=True)
         for name in ALLOWED:
             shutil.copy(COURSE / name, course / name)
+        shutil.copytree(COURSE / "data", course / "data")  # what datasets.py reads
         (course / "__init__.py").write_text('"""The toolkit, without the checks."""\n')
         self.root = Path(self._folder) / "root"
         self.root.mkdir()
