@@ -6,21 +6,27 @@ chapter.  Names of dinosaurs, cells one can read, and speed have modules of thei
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 
 from course import figures
 from figures.bptt import Table, difference, power
 from solutions.gates import (
     from_torch,
+    gru_after,
     gru_backward,
     gru_forward,
     lstm_backward,
     lstm_forward,
+    lstm_step,
     sigmoid,
+    take_to_keep,
     to_torch,
 )
 
@@ -91,7 +97,7 @@ def gru_keep(
     return np.stack(hs)
 
 
-# --------------------------------------------------------------------------- three ways, one gradient
+# ------------------------------------------------------------------- three ways, one gradient
 
 
 def torch_lstm(net: Lstm) -> torch.nn.LSTM:
@@ -248,7 +254,7 @@ class OneMatrix(NamedTuple):
 
 
 def printed_twice(D: int = 3, H: int = 4) -> OneMatrix:
-    """Put one matrix where W_u stands for both the input and the state, as the lecture prints it."""
+    """Put one matrix in both places of W_u, as the lecture prints it."""
     rng = np.random.default_rng(0)
     W_uu, x, h = rng.normal(size=(H, D)), rng.normal(size=D), rng.normal(size=H)
     try:
@@ -438,3 +444,317 @@ def reach(T: int = 30, H: int = 24, B: int = 32, updates: int = 900, rate: float
         after[name] = reached(model, probe)
         losses[name] = np.array(curve)
     return Reach(np.arange(T), before, after, losses)
+
+
+def draw_reach(data: Reach) -> Figure:
+    """Draw the reach before and after training, and the loss on the way."""
+    figures.style()
+    fig, axes = plt.subplots(3, 1, figsize=(5.2, 8.4))
+    for ax, shares, title in zip(
+        axes[:2], (data.before, data.after), ("untrained", "trained to add"), strict=True
+    ):
+        for name, share in shares.items():
+            ax.semilogy(data.lag, share, color=COLOURS[name], label=name)
+        ax.set(title=title, xlabel="lag: steps back from the output", ylim=(1e-7, 10))
+        ax.set_ylabel("gradient at the input, lag 0 is 1")
+        ax.grid(True)
+    axes[0].legend(loc="lower left")
+    width = 30
+    for name, loss in data.loss.items():
+        smooth = np.convolve(loss, np.ones(width) / width, mode="valid")
+        axes[2].semilogy(np.arange(len(smooth)) + width, smooth, color=COLOURS[name], label=name)
+    axes[2].axhline(1 / 6, ls="--", lw=1, color=figures.FOREGROUND)
+    axes[2].text(0, 1 / 6 * 1.15, "always say 1: 1/6")
+    axes[2].set(xlabel="update", ylabel="squared error", title="learning to add")
+    axes[2].grid(True)
+    return fig
+
+
+def table_reach(data: Reach) -> Table:
+    """Return the reach at some lags, before and after, and the last losses."""
+    lags = (5, 10, 20)
+    rows = [
+        [
+            name,
+            *(f"{data.before[name][lag]:.1g}" for lag in lags),
+            *(f"{data.after[name][lag]:.1g}" for lag in lags),
+            f"{data.loss[name][-50:].mean():.4f}",
+        ]
+        for name in data.before
+    ]
+    head = ["network", *(f"untrained, lag {k}" for k in lags), *(f"trained, lag {k}" for k in lags)]
+    return Table([*head, "squared error"], rows)
+
+
+# ------------------------------------------------------------------------------------- peepholes
+
+
+def peephole_step(
+    x: np.ndarray, h: np.ndarray, c: np.ndarray,
+    U: np.ndarray, W: np.ndarray, b: np.ndarray, p: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
+    """One step of an LSTM whose gates see the cell, (5.6): returns h, c, f, each (B, H).
+
+    p : (3, H), one weight a unit for i, f (old cell) and o (new cell); the rest as in `lstm_step`
+    """
+    a_i, a_f, a_o, a_g = np.split(b + h @ W.T + x @ U.T, 4, axis=-1)
+    i, f = sigmoid(a_i + p[0] * c), sigmoid(a_f + p[1] * c)  # (5.6)
+    c = f * c + i * np.tanh(a_g)
+    return sigmoid(a_o + p[2] * c) * np.tanh(c), c, f
+
+
+def blind_gates() -> tuple[float, float]:
+    """Return how the next forget gate moves with the cell while the output gate is shut.
+
+    Largest entry of d f(2)/d c(1) without and with peepholes.
+    """
+    net = lstm(2, T=2, B=1)
+    H = net.h0.shape[1]
+    b = net.b.copy()
+    b[2 * H : 3 * H] = -40.0  # the output gate is shut: h is zero, whatever the cell holds
+    found = []
+    for p in (np.zeros((3, H)), np.array([[0.0], [1.0], [0.0]]) * np.ones(H)):
+        c = net.c0[0] + 1j * STEP * np.eye(H)
+        h = sigmoid(b[2 * H : 3 * H]) * np.tanh(c)
+        f = peephole_step(np.repeat(net.x[1], H, axis=0), h, c, net.U, net.W, b, p)[2]
+        found.append(float(np.abs(f.imag / STEP).max()))
+    return found[0], found[1]
+
+
+# ------------------------------------------------------------------------------ forms of the GRU
+
+
+def torch_gru(U: np.ndarray, W: np.ndarray, b: np.ndarray, d: np.ndarray) -> torch.nn.GRU:
+    """Return torch.nn.GRU with the weights of `gru_after`: the same order of blocks, r, u, n."""
+    H = W.shape[1]
+    made = torch.nn.GRU(U.shape[1], H, dtype=torch.float64)
+    inner = np.concatenate([np.zeros(2 * H), d])
+    values = {"weight_ih_l0": U, "weight_hh_l0": W, "bias_ih_l0": b, "bias_hh_l0": inner}
+    for name, value in values.items():
+        getattr(made, name).data.copy_(torch.from_numpy(value))
+    return made
+
+
+def from_torch_gru(
+    made: torch.nn.GRU,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return U, W, b, d of `gru_after` from torch.nn.GRU: only n keeps its two biases apart."""
+    U, W, b, inner = (
+        getattr(made, f"{name}_l0").detach().numpy()
+        for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    )
+    H = W.shape[1]
+    added = np.concatenate([inner[: 2 * H], np.zeros(H)])
+    return U, W, b + added, inner[2 * H :]
+
+
+class Conversion(NamedTuple):
+    """One pair of forms, and the largest difference of their states."""
+
+    what: str
+    exact: bool
+    error: float
+
+
+def conversions() -> list[Conversion]:
+    """Convert between the forms of the GRU, and compare states over six steps."""
+    net, d = gru(), np.random.default_rng(3).normal(size=4)
+    before = gru_forward(*net)[0]
+    turned = take_to_keep(net.U, net.W, net.b)
+    after = gru_after(*net, d)
+    x, h0 = torch.from_numpy(net.x), torch.from_numpy(net.h0)[None]
+    with torch.no_grad():
+        twin = torch_gru(net.U, net.W, net.b, d)(x, h0)[0].numpy()
+        torch.manual_seed(0)
+        theirs = torch.nn.GRU(3, 4, dtype=torch.float64)
+        native = theirs(x, h0)[0].numpy()
+    diagonal = net.W.copy()
+    diagonal[8:] = np.diag(np.diag(net.W[8:]))
+    keep_diagonal = take_to_keep(net.U, diagonal, net.b)
+    return [
+        Conversion(
+            "take the new → keep the old, reset before",
+            True,
+            difference(before, gru_keep(net.x, net.h0, *turned)),
+        ),
+        Conversion(
+            "and back: turning twice",
+            True,
+            difference(net.W, take_to_keep(*turned)[1]),
+        ),
+        Conversion("reset after, ours → torch.nn.GRU", True, difference(after, twin)),
+        Conversion(
+            "torch.nn.GRU → ours",
+            True,
+            difference(native, gru_after(net.x, net.h0, *from_torch_gru(theirs))),
+        ),
+        Conversion(
+            "reset before → after, same weights",
+            False,
+            difference(before, gru_after(net.x, net.h0, *turned, np.zeros(4))),
+        ),
+        Conversion(
+            "the same, if W_n is diagonal",
+            True,
+            difference(
+                gru_forward(net.x, net.h0, net.U, diagonal, net.b)[0],
+                gru_after(net.x, net.h0, *keep_diagonal, np.zeros(4)),
+            ),
+        ),
+    ]
+
+
+def table_conversions(found: list[Conversion]) -> Table:
+    """Return the table of `conversions`."""
+    rows = [[c.what, "exact" if c.exact else "not", power(c.error)] for c in found]
+    return Table(["forms", "predicted", "difference of the states"], rows)
+
+
+class Ranks(NamedTuple):
+    """Singular values of the gradients of one unit's next state, at many states, over the first.
+
+    before : (H,), of one GRU that resets before; after : (draws, H), of GRUs that reset after
+    """
+
+    before: np.ndarray
+    after: np.ndarray
+
+
+def ranks(H: int = 6, points: int = 200, draws: int = 20) -> Ranks:
+    """Measure how many directions of h(t-1) one entry of h(t) can depend on."""
+    rng = np.random.default_rng(4)
+    states = rng.normal(0, 2.0, (points, H))
+
+    def spectrum(run: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """Singular values of d h_1(t)/d h(t-1), one row for each state."""
+        moved = states[:, None, :] + 1j * STEP * np.eye(H)  # (points, H, H)
+        first = run(moved.reshape(-1, H))[:, 0].imag / STEP
+        values = np.linalg.svd(first.reshape(points, H), compute_uv=False)
+        return values / values[0]
+
+    no_input = np.zeros((1, points * H, 1))
+    W = np.concatenate([2 * np.eye(H), np.zeros((H, H)), 0.5 * np.ones((H, H))])
+    U, b = np.zeros((3 * H, 1)), np.zeros(3 * H)
+    before = spectrum(lambda h: gru_forward(no_input, h, U, W, b)[0][0])
+
+    def after() -> np.ndarray:
+        W, b, d = rng.normal(size=(3 * H, H)), rng.normal(size=3 * H), rng.normal(size=H)
+        return spectrum(lambda h: gru_after(no_input, h, U, W, b, d)[0])
+
+    return Ranks(before, np.array([after() for _ in range(draws)]))
+
+
+def table_ranks(data: Ranks) -> Table:
+    """Return the singular values, the largest over all draws for "after"."""
+    rows = [
+        ["reset before, W_r = 2I, W_n all 0.5", *(power(v) for v in data.before)],
+        [
+            f"reset after, largest of {len(data.after)} draws",
+            *(power(v) for v in data.after.max(0)),
+        ],
+    ]
+    return Table(["GRU", *(f"σ{k + 1}" for k in range(len(data.before)))], rows)
+
+
+# ------------------------------------------------------------------------------------ parameters
+
+
+def counts(D: int = 27, H: int = 64) -> Table:
+    """Return the parameters of each network by (5.23), with PyTorch's second bias, and counted."""
+    rows = []
+    for name, kind, gates in (("tanh", "RNN", 1), ("GRU", "GRU", 3), ("LSTM", "LSTM", 4)):
+        formula = gates * H * (H + D + 1)
+        made = sum(p.numel() for p in getattr(torch.nn, kind)(D, H).parameters())
+        rows.append([name, f"{gates} blocks", formula, formula + gates * H, made])
+    return Table(["network", "rows of", "(5.23)", "and a second bias", "counted in PyTorch"], rows)
+
+
+# -------------------------------------------------------------------------------------- pitfalls
+
+
+class Pitfall(NamedTuple):
+    """One pitfall: what was measured, the number predicted, and the number found."""
+
+    what: str
+    predicted: float
+    measured: float
+
+
+def pitfalls() -> list[Pitfall]:
+    """Measure wrong blocks, a forget bias that is added twice, and the state a batch carries."""
+    net = lstm(6)
+    h, _, _ = lstm_forward(*net)
+    twin = torch_lstm(net)
+    x, h0, c0 = (torch.from_numpy(a) for a in net[:3])
+    with torch.no_grad():
+        twin.weight_ih_l0.copy_(torch.from_numpy(net.U))  # our order, not reordered
+        wrong = twin(x, (h0[None], c0[None]))[0].numpy()
+        biased = torch.nn.LSTM(3, 4)
+        for name in ("bias_ih_l0", "bias_hh_l0"):
+            getattr(biased, name)[4:8] = 1.0
+        added = from_torch(*(p.detach().numpy() for p in biased.parameters()))[2]
+        swapped = torch_lstm(net)(x, (c0[None], h0[None]))[0].numpy()
+    return [
+        Pitfall("blocks left in the other order: states off by", np.nan, difference(h, wrong)),
+        Pitfall("both biases of the forget gate set to 1: the bias is", 2.0, float(added[4])),
+        Pitfall("(c0, h0) for (h0, c0): states off by", np.nan, difference(h, swapped)),
+    ]
+
+
+def table_pitfalls(found: list[Pitfall]) -> Table:
+    """Return the table of `pitfalls`."""
+    rows = [
+        [p.what, "not 0" if np.isnan(p.predicted) else f"{p.predicted:.3g}", f"{p.measured:.3g}"]
+        for p in found
+    ]
+    return Table(["what", "predicted", "measured"], rows)
+
+
+# ---------------------------------------------------------------------- the page's unit with gates
+
+UNIT = {
+    "lstm": {"U": [1.0, -0.5, 1.5, 1.2], "W": [-0.5, 0.8, 0.4, 0.9], "b": [0.0, 1.0, 0.0, 0.0]},
+    "gru": {"U": [1.0, -1.2, 1.5], "W": [0.5, 0.8, 1.1], "b": [0.0, 0.0, 0.0]},
+}
+
+
+def unit(kind: str, x: float, h: float, c: float, bias: float) -> dict[str, float]:
+    """Return gates and states of the page's one unit after a step.
+
+    kind: "lstm", "take" or "keep"; bias: that of the forget or update gate, the second block
+    """
+    weights = UNIT["lstm" if kind == "lstm" else "gru"]
+    U, W = (np.array(weights[name])[:, None] for name in "UW")
+    b = np.array(weights["b"])
+    b[1] = bias
+    now, before = np.array([[x]]), np.array([[h]])
+    if kind == "lstm":
+        cell = np.array([[c]])
+        new_h, new_c = lstm_step(now, before, cell, U, W, b)
+        gates = lstm_forward(now[None], before, cell, U, W, b)[2][0, 0]
+        names = ("i", "f", "o", "g", "c", "h")
+        values = [*gates, new_c[0, 0], new_h[0, 0]]
+    else:
+        if kind == "take":
+            states, gates = gru_forward(now[None], before, U, W, b)
+            new_h = states[0, 0, 0]
+        else:
+            gates = gru_forward(now[None], before, U, W, b)[1]
+            new_h = gru_keep(now[None], before, U, W, b)[0, 0, 0]
+        names = ("r", "u", "n", "h")
+        values = [*gates[0, 0], new_h]
+    return {name: float(value) for name, value in zip(names, values, strict=True)}
+
+
+def unit_html() -> str:
+    """Return the element that `_static/gates.js` turns into sliders; it holds the weights.
+
+    Without scripts the sentence inside stays.
+    """
+    at = unit("lstm", 1.0, 0.0, 1.0, 1.0)
+    said = ", ".join(f"{name} = {value:.3f}" for name, value in at.items())
+    numbers = json.dumps(UNIT, separators=(",", ":"))
+    return (
+        f'<div class="rnn-gates"><script type="application/json">{numbers}</script>'
+        f"<p>One LSTM unit at x = 1, h = 0, c = 1, forget bias 1: {said}.</p></div>"
+    )
