@@ -464,8 +464,8 @@ def draw_reach(data: Reach) -> Figure:
         smooth = np.convolve(loss, np.ones(width) / width, mode="valid")
         axes[2].semilogy(np.arange(len(smooth)) + width, smooth, color=COLOURS[name], label=name)
     axes[2].axhline(1 / 6, ls="--", lw=1, color=figures.FOREGROUND)
-    axes[2].text(0, 1 / 6 * 1.15, "always say 1: 1/6")
-    axes[2].set(xlabel="update", ylabel="squared error", title="learning to add")
+    axes[2].text(900, 0.2, "always say 1: 1/6", ha="right")
+    axes[2].set(xlabel="update", ylabel="squared error", title="learning to add", ylim=(None, 0.5))
     axes[2].grid(True)
     return fig
 

@@ -23,7 +23,7 @@ from solutions.gates import from_torch, sigmoid
 
 SYMBOLS = '\n "()[]abcdefgh'
 K = len(SYMBOLS)
-LINE = 24
+LINE = 20
 DEEPEST = 3
 
 
@@ -31,14 +31,14 @@ DEEPEST = 3
 
 
 def written(seed: int, length: int) -> str:
-    """Return generated text: a dozen words, quotes, nested brackets of two kinds, short lines.
+    """Return generated text: ten words, quotes, nested brackets of two kinds, short lines.
 
     Words are the same inside and outside of quotes and brackets, so that only what stands further
     back says where one is.
     """
     rng = np.random.default_rng(seed)
     dictionary = np.random.default_rng(0)  # the same words for every seed
-    words = ["".join(dictionary.choice(list("abcdefgh"), n)) for n in dictionary.integers(2, 4, 12)]
+    words = ["".join(dictionary.choice(list("abcdefgh"), n)) for n in dictionary.integers(1, 3, 10)]
     out: list[str] = []
 
     def some(count: int, depth: int) -> str:
@@ -105,7 +105,7 @@ class Weights(NamedTuple):
 
 
 def learn(
-    text: str, H: int = 64, B: int = 32, T: int = 64, epochs: int = 16, rate: float = 0.01
+    text: str, H: int = 64, B: int = 32, T: int = 64, epochs: int = 20, rate: float = 0.015
 ) -> Weights:
     """Train torch.nn.LSTM on a text cut into B streams, T steps at a time, the state carried on."""
     torch.manual_seed(0)
@@ -205,7 +205,7 @@ def correlations(cells: np.ndarray, values: np.ndarray) -> np.ndarray:
     return (a * b[:, None]).sum(0) / np.sqrt((a**2).sum(0) * (b**2).sum())
 
 
-def experiment(size: int = 90_000, epochs: int = 14, streams: int = 8) -> Readable:
+def experiment(size: int = 90_000, epochs: int = 20, streams: int = 8) -> Readable:
     """Train, search on one text, report on another, and break what was found."""
     train, search, test = written(1, size), written(2, 8_000), written(3, 8_000)
     net = learn(train, epochs=epochs)
@@ -310,6 +310,6 @@ def draw_cells(data: Readable, length: int = 130) -> Figure:
         )
         ax.set(title=f"{found.what}: cell {found.cell}", ylim=(-1.1, 1.1))
         ax.grid(True)
-    axes[0].legend(loc="lower right")
+    axes[0].legend(loc="lower center", bbox_to_anchor=(0.5, 1.2), ncols=2)
     axes[-1].set_xlabel("character")
     return fig

@@ -1,6 +1,6 @@
 """Chapter 5: how fast the same LSTM runs, in several ways, on the machine at hand.
 
-    python book/figures/gates_speed.py
+    cd book; python -m figures.gates_speed
 
 prints the table for this machine, and for its GPU if there is one.
 """
