@@ -811,6 +811,18 @@ def sample_one_short(o, temperature, v):
     return np.maximum(right.sample(o, temperature, v) - 1, 0)
 
 
+@slip(
+    "gates.sample",
+    "the first sum that reaches v, not the first above it",
+    rung="properties",
+    read="(5.25)",
+)
+def sample_at_v(o, temperature, v):
+    """Greater, not greater or equal: v = 0 would take a class of probability 0."""
+    sums = np.cumsum(_softmax(o / temperature), axis=-1)
+    return np.minimum((sums < v[:, None]).sum(axis=-1), o.shape[-1] - 1)
+
+
 @slip("gates.sample", "a class beyond the last", rung="properties", read="(5.25)")
 def sample_beyond(o, temperature, v):
     """The rounded sum of all p may stay below v."""

@@ -608,7 +608,12 @@ def _sample_cases(rng: np.random.Generator) -> list[Case]:
         Case("temperature 1", "probes", first, "the softmax of the outputs as they are"),
         Case("temperature 3", "probes", _draws(rng, 3.0), "hot: nearer to equal shares"),
         Case("random input", "values", main, "temperature 0.7, 40 rows"),
-        Case("on a border", "properties", ends, "the first sum above v: v = 0 takes class 0"),
+        Case(
+            "on a border",
+            "properties",
+            ends,
+            "p = 1/4 each: the first sum above v, so v = 0 is class 0 and v = 1/4 is class 1",
+        ),
         Case("cold", "properties", cold, "temperature 0.001: the largest output always wins"),
         Case("v just below 1", "properties", top, "the last class, never one beyond it"),
         Case("large outputs", "properties", large, "o + 1000 has the same softmax as o"),
