@@ -374,7 +374,7 @@ def gru_after(x, h0, U, W, b, d):
 
 # %% exercise="gates.to_torch"
 def to_torch(U, W, b):
-    """Our LSTM's parameters as torch.nn.LSTM wants them.  Source: table 5.1.
+    """Our LSTM's parameters as torch.nn.LSTM wants them.  Source: the table of blocks in chapter 5.
 
     U : (4H, D), W : (4H, H), b : (4H,), blocks i, f, o, g
 
@@ -397,7 +397,7 @@ def to_torch(U, W, b):
 
 # %% exercise="gates.from_torch"
 def from_torch(weight_ih, weight_hh, bias_ih, bias_hh):
-    """The parameters of torch.nn.LSTM as ours.  Source: table 5.1.
+    """The parameters of torch.nn.LSTM as ours.  Source: the table of blocks in chapter 5.
 
     weight_ih : (4H, D), weight_hh : (4H, H), bias_ih, bias_hh : (4H,), NumPy arrays with blocks
     i, f, g, o
