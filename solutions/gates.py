@@ -371,6 +371,9 @@ def gru_after(x, h0, U, W, b, d):
 # `bias_hh_l0`. The check puts them into `torch.nn.LSTM` and looks at the states that come out, so
 # any way to split the bias is right.
 
+# %%
+import torch
+
 
 # %% exercise="gates.to_torch"
 def to_torch(U, W, b):
@@ -576,9 +579,6 @@ if __name__ == "__main__":
 # things, the hidden states and the last cell state; so its backward pass gets two gradients. Use
 # PyTorch operations only, and make new tensors from the ones you are given (`torch.empty_like`,
 # `x.new_zeros`), so that the code runs on any device and in any floating-point type.
-
-# %%
-import torch
 
 
 # %% exercise="gates.LSTMFunction"
