@@ -402,7 +402,7 @@ def _lstm_step_cases(rng: np.random.Generator) -> list[Case]:
     probes = _lstm_probes(lambda: _step_inputs(rng), ("h", "c"))
     flipped = {n: v[::-1].copy() if n in ("x", "h", "c") else v for n, v in main.items()}
     wide = _step_inputs(rng)
-    wide["b"] = wide["b"] * 400.0
+    wide["b"] = np.where(np.arange(4 * H) % 3, 200.0, -200.0)  # every block has some of both
     return [
         *(Case(name, "probes", args, says) for name, args, says in probes),
         Case("random input", "values", main, f"every term counts, B = {B}"),
