@@ -441,6 +441,10 @@ def numbers() -> dict[str, dict[str, int]]:
             "train": int((datasets.sunspots()[0] <= 1920).sum()),
             "test": int((datasets.sunspots()[0] > 1920).sum()),
         },
+        "dinosaurs": {
+            "names": len(datasets.dinosaurs()),
+            "train": sum(i % 10 not in (0, 5) for i in range(len(datasets.dinosaurs()))),
+        },
         "tale": {"characters": len(datasets.tale()), "letters": len(set(datasets.tale()))},
     }
 

@@ -14,6 +14,7 @@ it is bad at: `datasets.cards()`.  The larger originals are in `course.datasets.
 
 from course.datasets.about import Card, card, cards
 from course.datasets.echoes import echo
+from course.datasets.genera import dinosaurs
 from course.datasets.handwriting import Images, cluttered, digits
 from course.datasets.languages import LANGUAGES, Names, names
 from course.datasets.music import Melodies, Melody, chorales
@@ -48,6 +49,7 @@ __all__ = [
     "chorales",
     "cluttered",
     "digits",
+    "dinosaurs",
     "echo",
     "equivalent",
     "films",
