@@ -26,7 +26,7 @@ from course.exercise import (
     Tolerance,
     as_outputs,
 )
-from course.exercises.common import double, single, sweeps, usual, wake_meta
+from course.exercises.common import double, draw_targets, single, sweeps, usual, wake_meta
 
 T, B, D, H, K = 5, 2, 3, 4, 6
 
@@ -47,18 +47,6 @@ def _network(rng: np.random.Generator, steps: int = T, batch: int = B) -> dict[s
         "b": rng.normal(0, 0.5, H),
         "V": rng.normal(0, 0.6, (K, H)),
         "c": rng.normal(0, 0.5, K),
-    }
-
-
-def _targets(rng: np.random.Generator, steps: int = T, batch: int = B) -> dict[str, np.ndarray]:
-    """o, y, mask; the mask of sequence i ends i + 1 steps early, as padding does."""
-    mask = np.ones((steps, batch))
-    for i in range(batch):
-        mask[max(1, steps - 1 - i) :, i] = 0.0
-    return {
-        "o": rng.normal(0, 2.0, (steps, batch, K)),
-        "y": rng.integers(0, K, (steps, batch)),
-        "mask": mask,
     }
 
 
@@ -278,13 +266,13 @@ def _forward_cases(rng: np.random.Generator) -> list[Case]:
 
 def _loss_cases(rng: np.random.Generator) -> list[Case]:
     def whole(steps: int = T, batch: int = B) -> dict[str, np.ndarray]:
-        drawn = _targets(rng, steps, batch)
+        drawn = draw_targets(rng, steps, batch)
         return {**drawn, "mask": np.ones_like(drawn["mask"])}
 
     flat = {**whole(), "o": np.zeros((T, B, K))}
-    small = _targets(rng)
+    small = draw_targets(rng)
     small["o"] = small["o"] - 1000.0
-    padding = _targets(rng)
+    padding = draw_targets(rng)
     padding["mask"] = np.zeros_like(padding["mask"])
     return [
         Case("one prediction", "probes", whole(1, 1), "T = B = 1: L = -log softmax(o)[y]"),
@@ -307,13 +295,13 @@ def _loss_cases(rng: np.random.Generator) -> list[Case]:
             _far_below(rng, counts=0.0),
             "the same, but that step does not count; 0 times infinity is not 0",
         ),
-        *usual(_targets, rng, {"o": 1, "y": 1, "mask": 1}),
+        *usual(draw_targets, rng, {"o": 1, "y": 1, "mask": 1}),
     ]
 
 
 def _large(rng: np.random.Generator) -> list[Case]:
     """Outputs for which a softmax that is not shifted, or shifted by one number, overflows."""
-    large, apart = _targets(rng), _targets(rng)
+    large, apart = draw_targets(rng), draw_targets(rng)
     large["o"] = large["o"] + 1000.0
     apart["o"][::2] += 1000.0
     return [
@@ -330,16 +318,16 @@ def _large(rng: np.random.Generator) -> list[Case]:
 
 def _far_below(rng: np.random.Generator, counts: float = 1.0) -> dict[str, np.ndarray]:
     """Targets whose outputs are 1000 below the largest, at the first step."""
-    drawn = _targets(rng)
+    drawn = draw_targets(rng)
     np.put_along_axis(drawn["o"][0], drawn["y"][0][:, None], -1000.0, axis=-1)
     drawn["mask"][0] = counts
     return drawn
 
 
 def _grad_o_cases(rng: np.random.Generator) -> list[Case]:
-    flat = _targets(rng)
+    flat = draw_targets(rng)
     flat.update(o=np.zeros((T, B, K)), mask=np.ones((T, B)))
-    whole = _targets(rng)
+    whole = draw_targets(rng)
     whole["mask"] = np.ones_like(whole["mask"])
     return [
         Case(
@@ -349,7 +337,7 @@ def _grad_o_cases(rng: np.random.Generator) -> list[Case]:
             f"1/{K} everywhere, less 1 at the target; no padding",
         ),
         Case("no padding", "probes", whole, "every step counts"),
-        *usual(_targets, rng, {"o": 1, "y": 1, "mask": 1}),
+        *usual(draw_targets, rng, {"o": 1, "y": 1, "mask": 1}),
         *_large(rng),
     ]
 
@@ -564,7 +552,7 @@ def _torch_oracle(**args: Any) -> Arrays:
 
 def _train_inputs(rng: np.random.Generator, batches: int = 3) -> dict[str, Any]:
     drawn = _network(rng)
-    targets = [_targets(rng) for _ in range(batches)]
+    targets = [draw_targets(rng) for _ in range(batches)]
     return {
         "params": [drawn[name] for name in "UWbVc"],
         "x": rng.normal(size=(batches, T, B, D)),

@@ -49,6 +49,20 @@ def usual(
     ]
 
 
+def draw_targets(
+    rng: np.random.Generator, steps: int = 5, batch: int = 2, classes: int = 6
+) -> dict[str, np.ndarray]:
+    """o, y, mask; the mask of sequence i ends i + 1 steps early, as padding does."""
+    mask = np.ones((steps, batch))
+    for i in range(batch):
+        mask[max(1, steps - 1 - i) :, i] = 0.0
+    return {
+        "o": rng.normal(0, 2.0, (steps, batch, classes)),
+        "y": rng.integers(0, classes, (steps, batch)),
+        "mask": mask,
+    }
+
+
 def wake_meta() -> None:
     """Import what the first operation on the meta device imports, before an answer is timed."""
     import torch

@@ -22,7 +22,7 @@ from course.exercise import (
     Question,
     as_outputs,
 )
-from course.exercises.bptt import _double, _single, _targets, _usual
+from course.exercises.common import double, draw_targets, single, usual
 
 T, B, D, H, K = 5, 2, 3, 4, 6
 STEP = 1e-30
@@ -157,11 +157,11 @@ def _lstm_units(**args: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def _lstm_forward_truth(**args: np.ndarray) -> Arrays:
-    return _lstm_units(**_double(**args))
+    return _lstm_units(**double(**args))
 
 
 def _lstm_step_truth(x: np.ndarray, h: np.ndarray, c: np.ndarray, **weights: np.ndarray) -> Arrays:
-    hs, cs, _ = _lstm_units(**_double(x=x[None], h0=h, c0=c, **weights))
+    hs, cs, _ = _lstm_units(**double(x=x[None], h0=h, c0=c, **weights))
     return hs[0], cs[0]
 
 
@@ -192,11 +192,11 @@ def _gru_units(form: str, **args: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _gru_truth(**args: np.ndarray) -> Arrays:
-    return _gru_units("before", **_double(**args))
+    return _gru_units("before", **double(**args))
 
 
 def _gru_after_truth(**args: np.ndarray) -> Arrays:
-    return _gru_units("after", **_double(**args))[:1]
+    return _gru_units("after", **double(**args))[:1]
 
 
 def _moved(real: np.ndarray, by: np.ndarray) -> np.ndarray:
@@ -232,7 +232,7 @@ def _by_complex_steps(
 
 def _lstm_backward_truth(**args: np.ndarray) -> Arrays:
     """Every gradient by complex steps, with all states and gates where they are given."""
-    a = _double(**args)
+    a = double(**args)
     steps = len(a["x"])
     a["b"] = np.zeros(len(a["W"]))  # only its movement counts
 
@@ -250,7 +250,7 @@ def _lstm_backward_truth(**args: np.ndarray) -> Arrays:
 
 
 def _gru_backward_truth(**args: np.ndarray) -> Arrays:
-    a = _double(**args)
+    a = double(**args)
     steps = len(a["x"])
     a["b"] = np.zeros(len(a["W"]))
 
@@ -273,7 +273,7 @@ def _gru_backward_truth(**args: np.ndarray) -> Arrays:
 
 def _take_to_keep_truth(**args: np.ndarray) -> Arrays:
     """Found, not derived: the affine map whose logistic is one less the update gate's."""
-    a = _double(**args)
+    a = double(**args)
     U, W, b = (a[name].copy() for name in ("U", "W", "b"))
     width = W.shape[1]
     rows = slice(width, 2 * width)
@@ -292,13 +292,13 @@ def _take_to_keep_truth(**args: np.ndarray) -> Arrays:
 
 
 def _to_torch_truth(**args: np.ndarray) -> Arrays:
-    h, c, _ = _lstm_units(**_double(**args))
+    h, c, _ = _lstm_units(**double(**args))
     return h, c[-1]
 
 
 def _from_torch_truth(**args: np.ndarray) -> Arrays:
     """One permutation matrix for all."""
-    a = _double(**args)
+    a = double(**args)
     width = a["weight_hh"].shape[1]
     order = np.kron(np.eye(4)[[0, 1, 3, 2]], np.eye(width))
     return (
@@ -326,7 +326,7 @@ def _sample_truth(o: np.ndarray, temperature: float, v: np.ndarray) -> Arrays:
 
 
 def _bits_truth(**args: np.ndarray) -> Arrays:
-    a = _double(**args)
+    a = double(**args)
     log_z = np.logaddexp2.reduce(a["o"] / math.log(2), axis=-1)  # base 2 from the start
     one_hot = a["y"][..., None] == np.arange(a["o"].shape[-1])
     bits = log_z - a["o"][one_hot].reshape(a["y"].shape) / math.log(2)
@@ -408,7 +408,7 @@ def _lstm_step_cases(rng: np.random.Generator) -> list[Case]:
         Case("random input", "values", main, f"every term counts, B = {B}"),
         Case("B = 1", "properties", _step_inputs(rng, 1), "a batch of one keeps its axis"),
         Case("batch order", "properties", flipped, "the sequences in reverse order"),
-        Case("float32 in", "properties", _single(main), "the same arguments in single precision"),
+        Case("float32 in", "properties", single(main), "the same arguments in single precision"),
         Case("large numbers", "properties", wide, "gates that are fully open or shut"),
     ]
 
@@ -417,7 +417,7 @@ def _lstm_forward_cases(rng: np.random.Generator) -> list[Case]:
     probes = _lstm_probes(lambda: _lstm(rng), ("h0", "c0"))
     return [
         *(Case(name, "probes", args, says) for name, args, says in probes),
-        *_usual(_lstm, rng, {"x": 1, "h0": 0, "c0": 0}),
+        *usual(_lstm, rng, {"x": 1, "h0": 0, "c0": 0}),
     ]
 
 
@@ -448,7 +448,7 @@ def _lstm_backward_cases(rng: np.random.Generator) -> list[Case]:
             shut,
             "forget gates shut, loss at h(T): what comes earlier came through the gates and W",
         ),
-        *_usual(
+        *usual(
             _lstm_states,
             rng,
             {"dh": 1, "dc_last": 0, "x": 1, "h": 1, "c": 1, "gates": 1, "h0": 0, "c0": 0},
@@ -484,7 +484,7 @@ def _gru_probes(draw: Callable[[], dict[str, np.ndarray]], keeps: bool) -> list[
 
 
 def _gru_cases(rng: np.random.Generator) -> list[Case]:
-    return [*_gru_probes(lambda: _gru(rng), False), *_usual(_gru, rng, {"x": 1, "h0": 0})]
+    return [*_gru_probes(lambda: _gru(rng), False), *usual(_gru, rng, {"x": 1, "h0": 0})]
 
 
 def _gru_after_cases(rng: np.random.Generator) -> list[Case]:
@@ -492,7 +492,7 @@ def _gru_after_cases(rng: np.random.Generator) -> list[Case]:
     return [
         *_gru_probes(lambda: _gru_after_inputs(rng), True),
         Case("d alone", "probes", inner, "n = tanh(r d): the inner bias is reset, too"),
-        *_usual(_gru_after_inputs, rng, {"x": 1, "h0": 0}),
+        *usual(_gru_after_inputs, rng, {"x": 1, "h0": 0}),
     ]
 
 
@@ -525,7 +525,7 @@ def _gru_backward_cases(rng: np.random.Generator) -> list[Case]:
             through,
             "W_n = 0, loss at the last step: back through 1 - u, and through u's weights",
         ),
-        *_usual(_gru_states, rng, {"dh": 1, "x": 1, "h": 1, "gates": 1, "h0": 0}),
+        *usual(_gru_states, rng, {"dh": 1, "x": 1, "h": 1, "gates": 1, "h0": 0}),
     ]
 
 
@@ -542,7 +542,7 @@ def _take_to_keep_cases(rng: np.random.Generator) -> list[Case]:
         Case("the update gate alone", "probes", update, "the other blocks are zero"),
         Case("the other blocks alone", "probes", others, "u's block is zero"),
         Case("random input", "values", main, "three blocks"),
-        Case("float32 in", "properties", _single(main), "the same arguments in single precision"),
+        Case("float32 in", "properties", single(main), "the same arguments in single precision"),
     ]
 
 
@@ -554,7 +554,7 @@ def _to_torch_cases(rng: np.random.Generator) -> list[Case]:
         Case("b alone", "probes", only_b, "U and W are 0: torch.nn.LSTM has its gates from b"),
         Case("U alone", "probes", only_U, "W and b are 0"),
         Case("W alone", "probes", only_W, "U and b are 0"),
-        *_usual(_lstm, rng, {"x": 1, "h0": 0, "c0": 0}),
+        *usual(_lstm, rng, {"x": 1, "h0": 0, "c0": 0}),
     ]
 
 
@@ -577,7 +577,7 @@ def _from_torch_cases(rng: np.random.Generator) -> list[Case]:
         Case("one bias", "probes", one, "bias_hh is zero"),
         Case("the output gate alone", "probes", output, "PyTorch's last block is o's; ours is g's"),
         Case("random input", "values", main, "four blocks, two biases"),
-        Case("float32 in", "properties", _single(main), "the same arguments in single precision"),
+        Case("float32 in", "properties", single(main), "the same arguments in single precision"),
     ]
 
 
@@ -618,21 +618,21 @@ def _sample_cases(rng: np.random.Generator) -> list[Case]:
         Case("v just below 1", "properties", top, "the last class, never one beyond it"),
         Case("large outputs", "properties", large, "o + 1000 has the same softmax as o"),
         Case("one row", "properties", _draws(rng, 0.7, 1), "a batch of one keeps its axis"),
-        Case("float32 in", "properties", _single(main), "the same arguments in single precision"),
+        Case("float32 in", "properties", single(main), "the same arguments in single precision"),
     ]
 
 
 def _bits_cases(rng: np.random.Generator) -> list[Case]:
-    whole = _targets(rng)
+    whole = draw_targets(rng)
     whole["mask"] = np.ones_like(whole["mask"])
-    flat = {**_targets(rng), "o": np.zeros((T, B, 8)), "mask": np.ones((T, B))}
-    large = _targets(rng)
+    flat = {**draw_targets(rng), "o": np.zeros((T, B, 8)), "mask": np.ones((T, B))}
+    large = draw_targets(rng)
     large["o"][::2] += 1000.0
     return [
         Case("eight equal outputs", "probes", flat, "eight classes, all alike: 3 bits"),
         Case("no padding", "probes", whole, "every step counts"),
         Case("large outputs", "properties", large, "each step and sequence has its own softmax"),
-        *_usual(_targets, rng, {"o": 1, "y": 1, "mask": 1}),
+        *usual(draw_targets, rng, {"o": 1, "y": 1, "mask": 1}),
     ]
 
 
@@ -652,7 +652,7 @@ def _torch_cases(rng: np.random.Generator) -> list[Case]:
         Case("one step", "probes", _torch_inputs(rng, steps=1), "T = 1: one step, two states"),
         Case("loss at the hidden states alone", "probes", at_h, "nothing arrives at c_last"),
         Case("loss at the last cell alone", "probes", at_c, "nothing arrives at any h"),
-        *_usual(_torch_inputs, rng, {"dh": 1, "dc_last": 0, "x": 1, "h0": 0, "c0": 0}),
+        *usual(_torch_inputs, rng, {"dh": 1, "dc_last": 0, "x": 1, "h0": 0, "c0": 0}),
         Case(
             "gradcheck",
             "properties",
