@@ -83,6 +83,7 @@ MEMORY = 5 << 30
 """Bytes that all processes of a container may hold, before it is killed."""
 
 PROCESSES = 400
+PICTURE = "<img src=data:image/svg+xml;base64,"
 
 
 def new_class(root: Path, config: str | None) -> grading.ClassFolder:
@@ -131,7 +132,9 @@ def judged(root: Path, attack: Attack, render: Any) -> dict[str, Any]:
         got = re.findall(r"^(?:GOT|READ|IMPORTED) ?.*", shown, re.MULTILINE)
         if got:
             harm.append(f"reached {len(got)} things that it should not, such as {got[0][:60]}")
-        if found := dangers(render(notebook)):
+        # In an <img>, a browser runs and loads nothing of an SVG: the toolkit's own figures.
+        found = [each for each in dangers(render(notebook)) if not each.startswith(PICTURE)]
+        if found:
             harm.append(f"a browser would run or load {len(found)} things, such as {found[0][:60]}")
     return {
         "score": None if None in scores or not scores else sum(scores),

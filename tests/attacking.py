@@ -85,7 +85,13 @@ class Bait:
     def harm(self) -> list[str]:
         """Everything that came through, in words."""
         found = []
-        if self.canary.read_text() != "alive" or self.canary.stat().st_mode & 0o777 != 0o644:
+        try:
+            kept = (
+                self.canary.read_text() == "alive" and self.canary.stat().st_mode & 0o777 == 0o644
+            )
+        except FileNotFoundError:
+            kept = False
+        if not kept:
             found.append("the canary was changed")
         for name in ("listener", "abstract"):
             with contextlib.suppress(BlockingIOError):

@@ -1,0 +1,79 @@
+"""The tables of what was measured: counted from what the benchmark wrote, escaped, complete."""
+
+from __future__ import annotations
+
+import re
+
+import measured
+import pytest
+from attacks import oddities
+from test_attacks import GROUPS as ATTACKED
+
+
+def row(group="kernel", name="<b>", **sides):
+    side = {"score": 0.0, "seconds": 1.5, "verdict": "held", "harm": [], "stopped": ""}
+    made = {each: {**side, **sides.get(each, {})} for each in measured.SIDES}
+    return {"group": group, "name": name, "tries": "a & b", "earned": 0.0, **made}
+
+
+RECORD = {
+    "date": "2026-11-21",
+    "notebooks": 6,
+    "limits": {"seconds": 100.0},
+    "machine": {"processor": "x", "cores": 2, "python": "3.11", "nbgrader": "0.9.6"},
+    "attacks": [
+        row(stock={"verdict": "unearned points", "score": 9.0, "harm": ["<i>read</i>"]}),
+        row(stock={"verdict": "harm", "harm": ["left"]}),
+        row(stock={"verdict": "hung", "score": None, "stopped": "hung: still ran"}),
+        row("honest", "plots", stock={"verdict": "points lost"}),
+        row("honest", "magics"),
+    ],
+}
+
+
+def test_what_is_counted():
+    stock = measured.counts(RECORD, "stock")
+    assert (stock["all"], stock["harm"], stock["held"]) == (3, 2, 1)
+    assert (stock["unearned points"], stock["hung"], stock["no score"]) == (1, 1, 0)
+    assert measured.counts(RECORD, "ours") == {"all": 3, "held": 3, "harm": 0}
+    said = measured.summary(RECORD)
+    assert "Of 3 attacks, 1 scored more with stock nbgrader 0.9.6" in said
+    assert "1 still ran after 100 seconds, and 2 reached or showed" in said
+    assert "these numbers are 0, 0, 0, 0 and 0." in said
+    assert "Of 2 honest notebooks that look odd, stock nbgrader gave 1 all" in said
+    assert "1 more notebooks have not been measured" in said
+
+
+def test_the_tables_hold_every_row_and_escape():
+    groups, every = measured.by_group(RECORD), measured.every_attack(RECORD)
+    assert groups.count("<tr>") == 1 + 2 * 2
+    assert every.count("<tr>") == 1 + len(RECORD["attacks"])
+    assert "<b>" not in every
+    assert "<i>" not in every
+    assert "a &amp; b" in every
+    assert "<strong>9</strong>" in every
+    assert "<strong>none</strong>" in every
+    for text in (groups, every):
+        assert text.count("<table") == text.count("<caption>") == 1
+        assert not re.search(r"<th(?! scope)", text.replace("<thead>", ""))
+
+
+@pytest.fixture(scope="module")
+def committed():
+    return measured.attacks()
+
+
+def test_the_committed_record_is_of_these_attacks(committed):
+    known = {(group, each.name): each for group, all_ in ATTACKED.items() for each in all_}
+    known |= {("honest", each.name): each for each in oddities.ODDITIES}
+    names = [(each["group"], each["name"]) for each in committed["attacks"]]
+    assert len(names) == len(set(names))
+    assert set(names) <= set(known)
+    for each in committed["attacks"]:
+        assert each["earned"] == known[each["group"], each["name"]].earns
+        assert set(measured.SIDES) <= set(each)
+
+
+def test_with_this_grader_all_of_them_were_held(committed):
+    bad = [each["name"] for each in committed["attacks"] if each["ours"]["verdict"] != "held"]
+    assert bad == []
