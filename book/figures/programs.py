@@ -17,7 +17,7 @@ from figures import taxonomy_vision as vision
 from figures.bptt import Table
 
 STEPS = {
-    "language": 700,
+    "language": 1200,
     "music": 300,
     "sentiment": 500,
     "tagger": 300,
@@ -26,7 +26,7 @@ STEPS = {
 }
 """The programs by shape and their steps on the page, the longest first."""
 
-VISION = {"glimpses": 600, "drawing": 600}
+VISION = {"glimpses": 2000, "drawing": 2000}
 """The programs on pictures."""
 
 
