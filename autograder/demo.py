@@ -101,10 +101,10 @@ SHORT = "If the singular value is bigger than 1 then it explodes, that is what t
 MARKUP = "It depends on **tanh'** & on <i>the data</i>: a norm > 1 is necessary by (3.22), no more."
 
 CLASS = (
-    Student("aylin-demir", "Aylin", "Demir", 27, written=GOOD),
-    Student("bruno-castellani", "Bruno", "Castellani", 27, file="another_style", written=HALF),
-    Student("chidi-eze", "Chidi", "Eze", 27, file="single_precision", written=GOOD),
-    Student("dagny-solberg", "Dagny", "Solberg", 27, file="noisy", written=MARKUP),
+    Student("aylin-demir", "Aylin", "Demir", 30, written=GOOD),
+    Student("bruno-castellani", "Bruno", "Castellani", 30, file="another_style", written=HALF),
+    Student("chidi-eze", "Chidi", "Eze", 30, file="single_precision", written=GOOD),
+    Student("dagny-solberg", "Dagny", "Solberg", 30, file="noisy", written=MARKUP),
     Student("emil-novotny", "Emil", "Novotný", 0, answers=()),
     Student(
         "farah-haddad",
@@ -151,7 +151,7 @@ CLASS = (
         "jakob-lindqvist",
         "Jakob",
         "Lindqvist",
-        24,
+        27,
         file="endless_function",
         written=HALF,
         ending=STOPPED,
@@ -160,7 +160,7 @@ CLASS = (
         "keira-brennan",
         "Keira",
         "Brennan",
-        24,
+        27,
         spoil=_endless_cell,
         written=GOOD,
         ending=STOPPED,

@@ -193,7 +193,7 @@ def run_sampler(answer: Callable[..., Any], args: Mapping[str, Any]) -> Any:
     except (TypeError, ValueError):
         y = np.zeros((0, 0))
     if y.ndim != 1:
-        raise Finding("shapes", f"y is a {type(raw).__name__}, want a list of integers")
+        raise Finding("shapes", f"y is of type {type(raw).__name__}, want a list of integers")
     most = len(args["q"]) if ending == "length" else len(u)
     if len(y) > most:
         raise Finding("shapes", f"y has {len(y)} symbols, more than the {most} that can be drawn")

@@ -480,8 +480,119 @@ class RNNFunction(torch.autograd.Function):
         ### END SOLUTION
 
 
+# %% [markdown]
+# ## Exercise 3.10: train it on a text
+#
+# By now you have written everything between a recurrence and a trained network. Put it together:
+# for each batch, forward, loss, the gradients, clipping, and one step of gradient descent with
+# momentum:
+#
+# $$
+# g \leftarrow \operatorname{clip}\!\left(\frac{1}{\sum_t m^{(t)}} \nabla_\theta L\right), \qquad
+# v \leftarrow \mu v + g, \qquad \theta \leftarrow \theta - \eta v . \tag{3.29}
+# $$
+#
+# $\theta$ is all five parameters, $\eta$ the rate, and $v$ starts at 0. The sum of the mask runs
+# over time and batch: this is the one place where the course divides, so that the rate need not
+# know how large a batch is. Use your own functions of exercises 3.1 to 3.6; their checks must be
+# right first.
+
+
+# %% exercise="bptt.train"
+def train(params, x, y, mask, rate, momentum, max_norm):
+    """Gradient descent with momentum and clipping, one update for each batch.  Source: eq (3.29).
+
+    params : a list of U (H, D), W (H, H), b (H,), V (K, H), c (K,); x : (N, T, B, D), N batches;
+    y, mask : (N, T, B); rate, momentum : numbers; max_norm : the threshold of (3.23).
+    Every batch starts from states of zero.
+
+    Returns params : a list of five new arrays, and curve : (N,), the loss of each batch before its
+    update, divided by how many of its steps count.
+    """
+    ### BEGIN SOLUTION
+    velocity, curve = [np.zeros_like(p) for p in params], []
+    for x_n, y_n, mask_n in zip(x, y, mask, strict=True):
+        _, W, _, V, _ = params
+        h0 = np.zeros((x_n.shape[1], len(W)))
+        h, o = forward(x_n, h0, *params)
+        curve.append(loss(o, y_n, mask_n) / mask_n.sum())
+        do = grad_o(o, y_n, mask_n) / mask_n.sum()
+        dh = grad_h(do, h, W, V)
+        grads, _ = clip(list(grad_params(dh, do, x_n, h, h0)), max_norm)
+        velocity = [momentum * v + g for v, g in zip(velocity, grads, strict=True)]
+        params = [p - rate * v for p, v in zip(params, velocity, strict=True)]  # (3.29)
+    return params, np.array(curve)
+    ### END SOLUTION
+
+
+# %% [markdown]
+# The next cell trains a network of 64 units on a short tale, to predict each character from those
+# before it. The last 15 % of the tale are held out. What the loss must beat there: the *unigram*,
+# which knows how often each character comes, and the *bigram*, which also knows the character
+# before. While it trains, the network writes: each character that it draws is its next input.
+
+# %%
+if __name__ == "__main__":
+    if ready("bptt.train"):
+        codes, alphabet = datasets.letters(datasets.tale())
+        K, H, T, B = len(alphabet), 64, 16, 8
+        split = int(0.85 * len(codes))
+        learned, held = codes[:split], codes[split:]
+
+        pairs = np.full((K, K), 0.1)  # a little for pairs that were never seen
+        np.add.at(pairs, (learned[:-1], learned[1:]), 1.0)
+        letter = np.bincount(learned, minlength=K) + 0.1
+        unigram = -np.log2(letter[held[1:]] / letter.sum()).mean()
+        bigram = -np.log2((pairs / pairs.sum(1, keepdims=True))[held[:-1], held[1:]]).mean()
+
+        def bits(params):
+            """Bits for each character of the held-out text."""
+            x, y = np.eye(K)[held[:-1], None], held[1:, None]
+            _, o = forward(x, np.zeros((1, H)), *params)
+            return loss(o, y, np.ones(y.shape)) / len(y) / np.log(2)
+
+        def write(params, rng, count=60):
+            """Let the network write, one character after the other."""
+            state, text = np.zeros((1, H)), " "
+            while len(text) <= count:
+                x = np.eye(K)[alphabet.index(text[-1])][None, None]
+                h, o = forward(x, state, *params)
+                state, weight = h[-1], np.exp(o[0, 0] - o.max())
+                text += alphabet[rng.choice(K, p=weight / weight.sum())]
+            return text[1:]
+
+        rng = np.random.default_rng(0)
+        params = [
+            rng.normal(0, 0.1, (H, K)),  # U
+            0.9 * np.linalg.qr(rng.normal(size=(H, H)))[0],  # W
+            np.zeros(H),  # b
+            rng.normal(0, 0.1, (K, H)),  # V
+            np.zeros(K),  # c
+        ]
+        updates, losses, tested = 0, [], []
+        for turn in range(20):
+            tested.append((updates, bits(params)))
+            if turn in (0, 1, 4, 19):
+                print(f"{updates:3d} updates, {tested[-1][1]:.2f} bits: {write(params, rng)}")
+            start = rng.integers(T)  # other cuts at every pass
+            x, y, mask = datasets.next_letter(learned[start:], K, T, B)
+            params, curve = train(params, x, y, mask, rate=0.2, momentum=0.9, max_norm=1.0)
+            losses += list(curve / np.log(2))
+            updates += len(curve)
+
+        figures.style()
+        figure, ax = plt.subplots()
+        ax.plot(losses, lw=0.8, alpha=0.6, label="batches it learns from")
+        ax.plot(*zip(*tested, strict=True), "o-", ms=4, label="held-out text")
+        for name, value in (("unigram", unigram), ("bigram", bigram)):
+            ax.axhline(value, lw=1, linestyle="--", color=figures.FOREGROUND)
+            ax.text(updates, value, name, ha="right", va="bottom")
+        ax.set(xlabel="update", ylabel="bits per character", ylim=(0, None))
+        ax.legend()
+        figures.show(figure)
+
 # %% [markdown] question="bptt.explain"
-# ## Question 3.10: must it explode?
+# ## Question 3.11: must it explode?
 #
 # A colleague has trained a tanh network of this chapter and measured three numbers: the largest
 # singular value of $W$ is $\sigma_{\max} = 1.3$; its spectral radius is $\rho = 0.9$; and the mean

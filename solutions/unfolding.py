@@ -724,10 +724,11 @@ if __name__ == "__main__":
         print("data equal:  ", np.array_equal(data, packed.data.numpy()))
         print("counts equal:", np.array_equal(counts, packed.batch_sizes.numpy()))
 
-        packed_h, last = rnn(packed)
-        h_packed, _ = pad_packed_sequence(packed_h)  # zeros after the end
-        U, W, b = rnn.weight_ih_l0, rnn.weight_hh_l0, rnn.bias_ih_l0 + rnn.bias_hh_l0
-        h = torch_masked(x, lengths, x.new_zeros(B, H), U, W, b)
+        with torch.no_grad():
+            packed_h, last = rnn(packed)
+            h_packed, _ = pad_packed_sequence(packed_h)  # zeros after the end
+            U, W, b = rnn.weight_ih_l0, rnn.weight_hh_l0, rnn.bias_ih_l0 + rnn.bias_hh_l0
+            h = torch_masked(x, lengths, x.new_zeros(B, H), U, W, b)
         inside = torch.arange(T)[:, None] < lengths
         print("states, inside the sequences:", float((h - h_packed)[inside].abs().max()))
         print("last states:                 ", float((h[-1] - last[0]).abs().max()))

@@ -85,4 +85,4 @@ def test_the_warm_processes_are_the_same_as_before(warm):
     assert [execute._zygote(torch, True) for torch in (False, True)] == warm
     assert all(zygote.process.poll() is None for zygote in warm)
     assert [p for p in Path("/tmp").iterdir() if p.name.startswith("mark")] == []
-    assert FULL == 27
+    assert FULL == 30

@@ -43,7 +43,7 @@ def test_everyone_has_the_points_that_were_planned(graded, student):
     _, table = graded
     planned, found = BY_ID[student], table[student]
     assert found.auto == planned.points
-    assert found.auto_max == 27
+    assert found.auto_max == 30
     assert found.run.ending == planned.ending
     assert found.name == f"{planned.first} {planned.last}"
     assert found.to_read == (3 if planned.written else 0)

@@ -23,6 +23,7 @@ from solutions.bptt import (
     grad_params,
     loss,
     rtrl,
+    train,
     truncated,
 )
 
@@ -495,3 +496,34 @@ def test_complex_step_and_its_error():
         found = np.exp(np.sin(x + 1j * eps)).imag / eps
         assert (first - found) / eps**2 == pytest.approx(third / 6, rel=20 * eps**2 + 1e-8)
     assert np.exp(np.sin(x + 1e-30j)).imag / 1e-30 == pytest.approx(first, rel=1e-15)
+
+
+@pytest.mark.equation("3.29")
+def test_training_is_torchs_descent_with_momentum():
+    """Four batches of NET's shapes; clipping is on at some of them and off at others."""
+    rng = np.random.default_rng(9)
+    N, eta, mu, theta = 4, 0.2, 0.7, 0.25
+    x, y = rng.normal(size=(N, *NET.x.shape)), rng.integers(0, 5, (N, T, B))
+    mask = np.tile(NET.mask, (N, 1, 1))
+    start = [NET.U, NET.W, NET.b, NET.V, NET.c]
+    params, curve = train(start, x, y, mask, eta, mu, theta)
+    rnn, head = lab.twin(NET)
+    learned = [rnn.weight_ih_l0, rnn.weight_hh_l0, rnn.bias_ih_l0, head.weight, head.bias]
+    descent = torch.optim.SGD(learned, lr=eta, momentum=mu)
+    norms = []
+    for n in range(N):
+        o = head(rnn(torch.from_numpy(x[n]))[0])
+        each = torch.nn.functional.cross_entropy(
+            o.movedim(-1, 1), torch.from_numpy(y[n]), reduction="none"
+        )
+        mean = (each * torch.from_numpy(mask[n])).sum() / mask[n].sum()
+        assert curve[n] == pytest.approx(mean.item(), rel=EXACT)
+        descent.zero_grad()
+        mean.backward()
+        norms.append(torch.cat([p.grad.flatten() for p in learned]).norm().item())
+        for p in learned:
+            p.grad *= min(1.0, theta / norms[-1])
+        descent.step()
+    for mine, theirs in zip(params, learned, strict=True):
+        close(mine, theirs.detach().numpy())
+    assert max(norms) > theta  # clipping has acted

@@ -210,6 +210,36 @@ def test_pitfalls_are_as_predicted():
             assert p.measured == pytest.approx(p.predicted, rel=1e-12), p.what
 
 
+def test_a_network_trained_by_these_functions_beats_counting():
+    d = lab.text()
+    assert d.held[1] < d.unigram < d.held[0]  # within the first pass
+    passes = int(np.argmax(d.held < d.bigram))
+    assert 2 <= passes <= 8  # several
+    assert d.held[-1] < d.bigram - 0.2
+    learned = d.curve[-13:].mean()
+    assert learned < d.held[-1] - 0.5  # it goes on learning what it sees by heart
+    assert d.held[-1] > d.held[len(d.held) // 2] - 0.3
+    assert (d.parameters // 1000, d.characters // 100) == (7, 16)
+    assert len(d.written) == 4
+    assert all(len(text) == 60 for _, text in d.written)
+
+
+def test_the_tale_is_cut_so_that_each_character_predicts_the_next():
+    from course import datasets
+
+    codes, alphabet = datasets.letters(datasets.tale())
+    assert "".join(alphabet[k] for k in codes) == datasets.tale()
+    x, y, mask = datasets.next_letter(codes, len(alphabet), T=7, B=3)
+    assert x.shape == (*y.shape, len(alphabet))
+    assert (mask == 1).all()
+    assert (x.argmax(-1)[:, 1:] == y[:, :-1]).all()
+    piece = x.argmax(-1)[0, :, 1]
+    np.testing.assert_array_equal(piece, codes[7:14])
+    assert y[0, -1, 1] == codes[14]
+    with pytest.raises(ValueError, match="want at least B T"):
+        datasets.next_letter(codes[:20], len(alphabet), 7, 3)
+
+
 def test_flow_numbers_are_finite_and_linear_ones_exact():
     data = lab.flow()
     embedded = re.search(r'json">(.*?)</script>', lab.flow_html(data))[1]
@@ -235,7 +265,8 @@ def test_slider_asks_for_nothing_from_outside():
 
 
 @pytest.mark.parametrize(
-    "name", ["step_sizes", "ledger", "decays", "non_normal", "cliff", "truncation", "signal"]
+    "name",
+    ["step_sizes", "ledger", "decays", "non_normal", "cliff", "truncation", "signal", "text"],
 )
 def test_every_figure_draws(name):
     figure = getattr(lab, f"draw_{name}")(getattr(lab, name)())

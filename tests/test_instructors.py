@@ -66,7 +66,7 @@ def test_both_submissions_have_arrived_and_have_their_scores(followed):
     folder, _ = followed
     with (folder / "grades.csv").open(newline="") as file:
         scores = {row["student_id"]: float(row["score"]) for row in csv.DictReader(file)}
-    assert scores == {"lovelace": 27.0, "babbage": 0.0}
+    assert scores == {"lovelace": 30.0, "babbage": 0.0}
     for student in scores:
         assert (folder / "feedback" / student / "bptt" / "bptt.html").is_file()
         graded = folder / "autograded" / student / "bptt" / "bptt.ipynb"
@@ -79,4 +79,4 @@ def test_both_submissions_have_arrived_and_have_their_scores(followed):
 def test_the_replay_shows_the_reports(followed):
     _, done = followed
     (said,) = [run.stdout for run in done if run.args.startswith("autograder replay")]
-    assert "27 of 27 points" in said
+    assert "30 of 30 points" in said

@@ -70,13 +70,13 @@ def test_validate_says_what_the_check_says(course, student, says):
     done = nbgrader("validate", "bptt.ipynb", cwd=folder)
     assert says in done.stdout, done.stderr
     if student == "stub":
-        assert "VALIDATION FAILED ON 14 CELL(S)" in done.stdout
+        assert "VALIDATION FAILED ON 15 CELL(S)" in done.stdout
         assert "CheckFailed: bptt.forward: not attempted" in done.stdout
 
 
 def test_autograde_gives_full_marks_and_none(graded):
     right, stub = scores(graded, "right"), scores(graded, "stub")
-    assert sum(auto or 0 for auto, _ in right.values()) == 27
+    assert sum(auto or 0 for auto, _ in right.values()) == 30
     assert right["bptt-explain"] == (None, None)
     assert {auto for auto, _ in stub.values()} == {0}
 
@@ -100,8 +100,8 @@ def test_feedback_and_export(graded):
     assert done.returncode == 0, done.stderr
     with open(graded.root / "grades.csv", newline="") as file:
         rows = {row["student_id"]: row for row in csv.DictReader(file)}
-    assert (float(rows["right"]["score"]), float(rows["stub"]["score"])) == (27, 0)
-    assert float(rows["right"]["max_score"]) == 30
+    assert (float(rows["right"]["score"]), float(rows["stub"]["score"])) == (30, 0)
+    assert float(rows["right"]["max_score"]) == 33
     ours = grading.export(graded, graded.root / "ours.csv")
     assert ours.read_text() == (graded.root / "grades.csv").read_text()
 

@@ -72,6 +72,7 @@ def _warm_up(with_torch: bool, replaced: list[str], course: str) -> Any:
         optimizer = torch.optim.Adam([weight])  # the first step imports half of torch
         weight.sum().backward()
         optimizer.step()
+        torch.ones(1, device="meta").tanh()  # and so does the first step on another device
     import matplotlib
 
     matplotlib.use("agg")

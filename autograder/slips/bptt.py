@@ -879,3 +879,71 @@ _function(
     "torch_in_place", "the gradient is written over dh", "arguments", "(3.10)", _torch_in_place
 )
 _function("torch_cpu", "new tensors are made on the CPU", "properties", "(3.9)", _torch_cpu)
+
+
+# Training.
+
+
+def _train(params, x, y, mask, rate, momentum, max_norm, *, mean=True, update=None, late=False):
+    """(3.29) with an update that may be wrong: update(velocity, clipped) for each parameter."""
+    update = update or (lambda v, g: momentum * v + g)
+    velocity, curve = [np.zeros_like(p) for p in params], []
+    for x_n, y_n, mask_n in zip(x, y, mask, strict=True):
+        h0 = np.zeros((x_n.shape[1], len(params[1])))
+        h, o = right.forward(x_n, h0, *params)
+        do = right.grad_o(o, y_n, mask_n) / (mask_n.sum() if mean else 1.0)
+        dh = right.grad_h(do, h, params[1], params[3])
+        grads, _ = right.clip(list(right.grad_params(dh, do, x_n, h, h0)), max_norm)
+        velocity = [update(v, g) for v, g in zip(velocity, grads, strict=True)]
+        params = [p - rate * v for p, v in zip(params, velocity, strict=True)]
+        if late:
+            o = right.forward(x_n, h0, *params)[1]
+        curve.append(right.loss(o, y_n, mask_n) / mask_n.sum())
+    return params, np.array(curve)
+
+
+@slip("bptt.train", "the gradient is not divided", rung="probes", read="(3.29)")
+def train_sum(*args):
+    """By the sum of the mask, before it is clipped."""
+    return _train(*args, mean=False)
+
+
+@slip("bptt.train", "it climbs instead of descending", rung="probes", read="(3.29)")
+def train_ascent(params, x, y, mask, rate, momentum, max_norm):
+    """The parameters lose the rate times the velocity."""
+    return _train(params, x, y, mask, -rate, momentum, max_norm)
+
+
+@slip("bptt.train", "the velocity is forgotten", rung="probes", read="(3.29)")
+def train_no_momentum(params, x, y, mask, rate, momentum, max_norm):
+    """v keeps a share of what it was."""
+    return _train(params, x, y, mask, rate, 0.0, max_norm)
+
+
+@slip("bptt.train", "the gradient enters with 1 - momentum", rung="probes", read="(3.29)")
+def train_average(params, x, y, mask, rate, momentum, max_norm):
+    """That is a running mean, as in Adam; here the gradient enters whole."""
+    args = (params, x, y, mask, rate, momentum, max_norm)
+    return _train(*args, update=lambda v, g: momentum * v + (1 - momentum) * g)
+
+
+@slip("bptt.train", "nothing is clipped", rung="probes", read="(3.23)")
+def train_not_clipped(params, x, y, mask, rate, momentum, max_norm):
+    """The norm of all five together is at most max_norm."""
+    return _train(params, x, y, mask, rate, momentum, np.inf)
+
+
+@slip("bptt.train", "the loss is taken after the update", rung="probes", read="(3.29)")
+def train_late_curve(*args):
+    """The curve has each batch's loss before its update."""
+    return _train(*args, late=True)
+
+
+@slip("bptt.train", "every batch meets the first parameters", rung="probes", read="(3.29)")
+def train_stuck(params, x, y, mask, rate, momentum, max_norm):
+    """Only the last update is returned."""
+    one = [
+        _train(params, x[n : n + 1], y[n : n + 1], mask[n : n + 1], rate, momentum, max_norm)
+        for n in range(len(x))
+    ]
+    return one[-1][0], np.concatenate([curve for _, curve in one])

@@ -22,7 +22,17 @@ import torch
 from matplotlib.figure import Figure
 
 from course import datasets, figures
-from solutions.bptt import clip, forward, grad_h, grad_o, grad_params, loss, rtrl, truncated
+from solutions.bptt import (
+    clip,
+    forward,
+    grad_h,
+    grad_o,
+    grad_params,
+    loss,
+    rtrl,
+    train,
+    truncated,
+)  # fmt: skip
 
 BLUE, VERMILION, GREEN = (figures.PALETTE[name] for name in ("blue", "vermilion", "green"))
 PURPLE, OCHRE = figures.PALETTE["purple"], figures.PALETTE["ochre"]
@@ -1157,6 +1167,91 @@ def table_pitfalls(found: list[Pitfall]) -> Table:
         for p in found
     ]
     return Table(["what", "predicted", "measured"], rows)
+
+
+# --------------------------------------------------------------------------------------- a text
+
+
+class Text(NamedTuple):
+    """A network that learns to predict the next character of a tale; losses in bits a character.
+
+    curve : (N,), of each batch before its update; at, held : (P,), updates so far and the loss on
+    held-out text, before each pass and at the end; unigram, bigram : what counting gives there;
+    written : texts that the network wrote, with the updates so far; parameters : how many
+    """
+
+    curve: np.ndarray
+    at: np.ndarray
+    held: np.ndarray
+    unigram: float
+    bigram: float
+    written: list[tuple[int, str]]
+    parameters: int
+    characters: int
+
+
+def text(H: int = 64, T: int = 16, B: int = 8, passes: int = 20) -> Text:
+    """Train on the first 85 % of the tale by (3.29), and judge on the rest."""
+    codes, alphabet = datasets.letters(datasets.tale())
+    K, split, rng = len(alphabet), int(0.85 * len(codes)), np.random.default_rng(0)
+    learned, held = codes[:split], codes[split:]
+    letter, pairs = np.full(K, 0.1), np.full((K, K), 0.1)  # a little for what was never seen
+    np.add.at(letter, learned, 1.0)
+    np.add.at(pairs, (learned[:-1], learned[1:]), 1.0)
+    pairs /= pairs.sum(1, keepdims=True)
+    params = [
+        rng.normal(0, 0.1, (H, K)), 0.9 * orthogonal(rng, H), np.zeros(H),
+        rng.normal(0, 0.1, (K, H)), np.zeros(K),
+    ]  # fmt: skip
+
+    def bits(params: list[np.ndarray]) -> float:
+        x, y = np.eye(K)[held[:-1], None], held[1:, None]
+        _, o = forward(x, np.zeros((1, H)), *params)
+        return float(loss(o, y, np.ones(y.shape)) / len(y) / np.log(2))
+
+    curve, at, tested, written = [], [0], [bits(params)], []
+    for turn in range(passes):
+        if turn in (0, 1, passes // 4):
+            written.append((at[-1], write(params, alphabet, rng)))
+        x, y, mask = datasets.next_letter(learned[rng.integers(T) :], K, T, B)
+        params, losses = train(params, x, y, mask, rate=0.2, momentum=0.9, max_norm=1.0)
+        curve.append(losses / np.log(2))
+        at.append(at[-1] + len(losses))
+        tested.append(bits(params))
+    written.append((at[-1], write(params, alphabet, rng)))
+    return Text(
+        np.concatenate(curve), np.array(at), np.array(tested),
+        float(-np.log2(letter[held[1:]] / letter.sum()).mean()),
+        float(-np.log2(pairs[held[:-1], held[1:]]).mean()),
+        written, sum(p.size for p in params), len(learned),
+    )  # fmt: skip
+
+
+def write(
+    params: list[np.ndarray], alphabet: str, rng: np.random.Generator, count: int = 60
+) -> str:
+    """Let a network write: each character that it draws is its next input."""
+    state, said = np.zeros((1, len(params[1]))), " "
+    while len(said) <= count:
+        x = np.eye(len(alphabet))[alphabet.index(said[-1])][None, None]
+        h, o = forward(x, state, *params)
+        state, weight = h[-1], np.exp(o[0, 0] - o.max())
+        said += alphabet[rng.choice(len(alphabet), p=weight / weight.sum())]
+    return said[1:]
+
+
+def draw_text(data: Text) -> Figure:
+    """Draw the loss against the updates."""
+    figures.style()
+    fig, ax = plt.subplots(figsize=(5.2, 3.2))
+    ax.plot(np.arange(len(data.curve)), data.curve, lw=0.8, color=BLUE, label="learned from")
+    ax.plot(data.at, data.held, "o-", ms=4, color=VERMILION, label="held out")
+    for name, value in (("unigram", data.unigram), ("bigram", data.bigram)):
+        ax.axhline(value, ls="--", lw=1, color=figures.FOREGROUND)
+        ax.text(data.at[-1], value + 0.05, name, ha="right")
+    ax.set(xlabel="update", ylabel="bits per character", ylim=(0, None))
+    ax.legend(loc="lower left")
+    return fig
 
 
 # -------------------------------------------------------------------------------- the page's slider

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from course import datasets
 from course.adapters import apply_function
 from course.calls import Finding
 from course.compare import with_article
@@ -25,7 +26,7 @@ from course.exercise import (
     Tolerance,
     as_outputs,
 )
-from course.exercises.common import double, sweeps, usual
+from course.exercises.common import double, single, sweeps, usual, wake_meta
 
 T, B, D, H, K = 5, 2, 3, 4, 6
 
@@ -230,6 +231,20 @@ def _unpack_clip(raw: Any, names: Sequence[str]) -> tuple[Any, ...]:
             "shapes", f"clipped has {len(clipped)} arrays, want {len(names) - 1}, one for each in"
         )
     return (*clipped, norm)
+
+
+def _unpack_train(raw: Any, names: Sequence[str]) -> tuple[Any, ...]:
+    """A pair of a list of five arrays and a curve, laid out flat."""
+    params, curve = as_outputs(raw, ("params", "curve"))
+    if not isinstance(params, list | tuple):
+        raise Finding(
+            "shapes",
+            f"params is {with_article(type(params).__name__)}, want a list of five arrays",
+            ("two things come back, in this order: the list, and the curve",),
+        )
+    if len(params) != 5:
+        raise Finding("shapes", f"params has {len(params)} arrays, want 5: U, W, b, V, c")
+    return (*params, curve)
 
 
 # Cases.
@@ -523,6 +538,7 @@ def _torch_cases(rng: np.random.Generator) -> list[Case]:
     tiny = _torch_inputs(rng, steps=3)
     end = _torch_inputs(rng)
     end["dh"][:-1] = 0.0
+    wake_meta()
     return [
         Case("one step", "probes", _torch_inputs(rng, steps=1), "T = 1: one step, one road"),
         Case("loss at the last step alone", "probes", end, "what comes earlier came through W"),
@@ -544,6 +560,105 @@ def _torch_cases(rng: np.random.Generator) -> list[Case]:
 
 def _torch_oracle(**args: Any) -> Arrays:
     return _torch_truth(**{name: value for name, value in args.items() if name != "also"})
+
+
+def _train_inputs(rng: np.random.Generator, batches: int = 3) -> dict[str, Any]:
+    drawn = _network(rng)
+    targets = [_targets(rng) for _ in range(batches)]
+    return {
+        "params": [drawn[name] for name in "UWbVc"],
+        "x": rng.normal(size=(batches, T, B, D)),
+        "y": np.stack([each["y"] for each in targets]),
+        "mask": np.stack([each["mask"] for each in targets]),
+        "rate": 0.3,
+        "momentum": 0.8,
+        "max_norm": 0.4,
+    }
+
+
+def _tale_inputs(rng: np.random.Generator) -> dict[str, Any]:
+    """Two passes over the first part of the tale, 26 updates."""
+    codes, alphabet = datasets.letters(datasets.tale())
+    size, width = len(alphabet), 32
+    passes = [
+        datasets.next_letter(codes[start : int(0.85 * len(codes))], size, 16, 8) for start in (0, 7)
+    ]
+    x, y, mask = (np.concatenate(each) for each in zip(*passes, strict=True))
+    params = [
+        rng.normal(0, 0.1, (width, size)),
+        0.9 * np.linalg.qr(rng.normal(size=(width, width)))[0],
+        np.zeros(width),
+        rng.normal(0, 0.1, (size, width)),
+        np.zeros(size),
+    ]
+    how = {"rate": 0.2, "momentum": 0.9, "max_norm": 1.0}
+    return {"params": params, "x": x, "y": y, "mask": mask, **how}
+
+
+def _train_cases(rng: np.random.Generator) -> list[Case]:
+    one = {**_train_inputs(rng, 1), "max_norm": 100.0}
+    short = _train_inputs(rng, 1)
+    still = {**_train_inputs(rng, 2), "max_norm": 100.0, "momentum": 0.0}
+    rolling = {**_train_inputs(rng, 2), "max_norm": 100.0}
+    main = _train_inputs(rng)
+    single_main = {**single(main), "params": [p.astype(np.float32) for p in main["params"]]}
+    return [
+        Case(
+            "one update",
+            "probes",
+            one,
+            "N = 1, no clipping: θ less η times the gradient, divided by how many steps count",
+        ),
+        Case("clipped", "probes", short, "N = 1: the gradient, divided, is longer than max_norm"),
+        Case("no momentum", "probes", still, "N = 2, μ = 0: each batch meets the new parameters"),
+        Case("momentum", "probes", rolling, "N = 2: the second step keeps 0.8 of the first"),
+        Case("random input", "values", main, "N = 3, every term counts"),
+        Case("float32 in", "properties", single_main, "the same arguments in single precision"),
+        Case(
+            "a tale",
+            "properties",
+            _tale_inputs(rng),
+            "26 updates on a text: about 3 bits a character on what was held out, where the"
+            " frequencies of letters alone give 4.1",
+        ),
+    ]
+
+
+def _train_truth(**args: Any) -> Arrays:
+    """torch.nn.RNN, cross_entropy, autograd, and torch.optim.SGD with momentum."""
+    import torch
+
+    U, W, b, V, c = (torch.tensor(p, dtype=torch.float64) for p in args["params"])
+    rnn = torch.nn.RNN(U.shape[1], len(W), dtype=torch.float64)
+    head = torch.nn.Linear(len(W), len(V), dtype=torch.float64)
+    learned = {
+        rnn.weight_ih_l0: U,
+        rnn.weight_hh_l0: W,
+        rnn.bias_ih_l0: b,
+        head.weight: V,
+        head.bias: c,
+    }
+    with torch.no_grad():
+        rnn.bias_hh_l0.zero_()
+        for parameter, value in learned.items():
+            parameter.copy_(value)
+    descent = torch.optim.SGD(list(learned), lr=args["rate"], momentum=args["momentum"])
+    curve = []
+    for x, y, mask in zip(args["x"], args["y"], args["mask"], strict=True):
+        o = head(rnn(torch.tensor(x, dtype=torch.float64))[0])
+        each = torch.nn.functional.cross_entropy(
+            o.flatten(0, 1), torch.tensor(y).flatten(), reduction="none"
+        )
+        weight = torch.tensor(mask, dtype=torch.float64).flatten()
+        mean = (each * weight).sum() / weight.sum()
+        curve.append(mean.item())
+        descent.zero_grad()
+        mean.backward()
+        norm = torch.cat([p.grad.flatten() for p in learned]).norm()
+        for parameter in learned:
+            parameter.grad *= min(1.0, args["max_norm"] / float(norm))
+        descent.step()
+    return (*(p.detach().numpy() for p in learned), np.array(curve))
 
 
 SHAPES = {
@@ -668,6 +783,25 @@ CHAPTER = Chapter(
             kind="class",
             uses_torch=True,
         ),
+        Exercise(
+            "bptt.train",
+            "3.10",
+            "Train it on a text",
+            "(3.29)",
+            3,
+            (
+                Output("U", ("H", "D")),
+                Output("W", ("H", "H")),
+                Output("b", ("H",)),
+                Output("V", ("K", "H")),
+                Output("c", ("K",)),
+                Output("curve", ("N",)),
+            ),
+            _train_cases,
+            _train_truth,
+            tolerance=Tolerance(1e-5, "gradients in single precision are fine, over 26 updates"),
+            unpack=_unpack_train,
+        ),
     ),
-    questions=(Question("bptt.explain", "3.10", "Must it explode?", 3),),
+    questions=(Question("bptt.explain", "3.11", "Must it explode?", 3),),
 )

@@ -49,6 +49,13 @@ def usual(
     ]
 
 
+def wake_meta() -> None:
+    """Import what the first operation on the meta device imports, before an answer is timed."""
+    import torch
+
+    torch.ones(1, device="meta").tanh()
+
+
 def sweeps(x: np.ndarray, h0: np.ndarray, U: np.ndarray, W: np.ndarray, b: np.ndarray) -> Any:
     """States by T sweeps over all steps at once (Jacobi); exact, since time only runs forward.
 

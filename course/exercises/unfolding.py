@@ -21,7 +21,7 @@ from course.exercise import (
     Question,
     as_outputs,
 )
-from course.exercises.common import LONG, double, reorder, single, sweeps, usual
+from course.exercises.common import LONG, double, reorder, single, sweeps, usual, wake_meta
 
 T, B, D, H, K = 5, 3, 2, 4, 6
 
@@ -665,7 +665,7 @@ def _sampler_cases(ending: str) -> Callable[[np.random.Generator], list[Case]]:
                 "no memory",
                 "probes",
                 loose,
-                "every step gives the same scores: only u decides, the fifth draw ends it (or q does)",
+                "every step gives the same scores, u alone decides; -1 stands where y has ended",
             ),
         ]
         if ending == "length":
@@ -682,7 +682,7 @@ def _sampler_cases(ending: str) -> Callable[[np.random.Generator], list[Case]]:
                 Case("ends at once", "probes", at_once, f"the score of ending is 90: {first}"),
                 Case("never ends", "probes", endless, "the score is -90: as many symbols as u has"),
             ]
-        found += [Case("random input", "values", inputs(), "nine draws at most")]
+        found += [Case("random input", "values", inputs(), "nine draws at most; -1 behind the end")]
         found += [
             Case(f"random input {i}", "properties", inputs(14), "fourteen draws at most")
             for i in range(2, 6)
@@ -736,6 +736,7 @@ def _torch_cases(rng: np.random.Generator) -> list[Case]:
     whole["lengths"] = np.full(B, T)
     end = _torch_inputs(rng)
     end["dh"][:-1] = 0.0
+    wake_meta()
     return [
         Case("no padding", "probes", whole, "all sequences have T steps"),
         Case(

@@ -16,7 +16,9 @@ from nbformat import NotebookNode
 from course.exercise import chapter
 
 POINTS = {exercise.symbol: exercise.total for exercise in chapter("bptt").exercises}
-SYMBOLS = tuple(POINTS)
+FUNCTIONS = tuple(e.symbol for e in chapter("bptt").exercises if e.kind == "function")
+TRAINED_WITH = ("forward", "loss", "grad_o", "grad_h", "grad_params", "clip")
+"""What a right ``train`` calls: if one of them is spoilt, it fails too."""
 FULL = sum(POINTS.values())
 
 
@@ -46,7 +48,7 @@ class Attack:
 def every(body: str) -> dict[str, str]:
     """The same hostile body in every NumPy answer."""
     lines = "\n".join(f"    {line}" for line in body.strip().splitlines())
-    return {symbol: f"def {symbol}(*args):\n{lines}\n" for symbol in SYMBOLS[:-1]}
+    return {symbol: f"def {symbol}(*args):\n{lines}\n" for symbol in FUNCTIONS}
 
 
 def one(symbol: str, body: str) -> dict[str, str]:
@@ -55,13 +57,14 @@ def one(symbol: str, body: str) -> dict[str, str]:
 
 
 def spoilt(name: str, tries: str, body: str, symbol: str = "grad_h", **more: object) -> Attack:
-    """An attack inside one function, which must cost that function's points and no other's."""
+    """An attack inside one function: it costs that function's points, and those of its callers."""
+    lost = POINTS[symbol] + (POINTS["train"] if symbol in TRAINED_WITH else 0)
     return Attack(
         name,
         tries,
         answers=one(symbol, body),
         honest=True,
-        earns=FULL - POINTS[symbol],
+        earns=FULL - lost,
         **more,  # type: ignore[arg-type]
     )
 

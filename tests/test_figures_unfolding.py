@@ -1,0 +1,240 @@
+"""The figures of chapter 2, by their numbers: what the prose says is what the data says.
+
+Nothing here depends on how fast the machine is.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from figures import unfolding as lab
+from matplotlib.figure import Figure
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def sharing():
+    return lab.sharing()
+
+
+@pytest.fixture(scope="module")
+def recall():
+    return lab.recall()
+
+
+@pytest.fixture(scope="module")
+def ended():
+    return [lab.endings(law) for law in (lab.brackets(), lab.two_lengths())]
+
+
+def test_every_claim_of_the_table_holds_to_rounding():
+    found = lab.agreements()
+    assert len(found) == 7
+    for each in found:
+        assert each.difference < 1e-14, each.claim
+
+
+def test_the_puzzle(sharing):
+    """289 and 305 parameters, 128 sequences of ten bits; then an eleventh, and fifty."""
+    assert sharing.parameters == (305, 289)
+    assert (sharing.T, sharing.n[-1]) == (10, 128)
+    at = {n: i for i, n in enumerate(sharing.lengths)}
+    assert 0.4 < sharing.window_at[at[11]].min() <= sharing.window_at[at[11]].max() < 0.6
+    assert (sharing.rnn_at[at[50]] < 0.1).sum() >= 3  # most of five
+    assert sharing.rnn_at[at[50]].max() > 0.2  # and not all: look at the worst seed
+
+
+def test_sharing_needs_fewer_examples(sharing):
+    rnn, window = (np.median(e, axis=-1).min(1) for e in (sharing.rnn, sharing.window))
+    n = np.array(sharing.n)
+    assert (rnn[n >= 32] < window[n >= 32] - 0.1).all()
+    assert rnn[n == 64] < 0.1
+    assert window[n == 128] > 0.1
+    assert rnn[n == 128] < 0.02
+    assert (np.abs(np.array([rnn[0], window[0]]) - 0.5) < 0.1).all()
+
+
+def test_both_networks_fit_what_they_see(sharing):
+    assert min(sharing.fit) > 0.85
+
+
+def test_windows_hold_the_last_inputs():
+    x, _ = lab.parity(torch.Generator().manual_seed(0), 7, 2, 3)
+    w = lab.windows(x, 4)
+    assert w.shape == (7, 2, 3, 4)
+    for t in range(7):
+        for back in range(4):
+            want = x[t - back, ..., 0] if t >= back else torch.zeros(2, 3)
+            assert torch.equal(w[t, ..., 3 - back], want)
+
+
+def test_parity_is_the_parity():
+    x, y = lab.parity(torch.Generator().manual_seed(1), 9, 4)
+    ones = (x[..., 0] > 0).numpy()
+    np.testing.assert_array_equal(y.numpy(), ones.cumsum(0) % 2)
+
+
+def test_many_networks_train_as_each_does_alone():
+    """They stand in one tensor and never meet."""
+
+    def losses_of(net, x, y):
+        return lambda k: (lab.outputs(net, x)[..., 0] - y).square().mean((0, 2))
+
+    rng = torch.Generator().manual_seed(0)
+    net = lab.many(rng, 3, 2, 4, 1)
+    x, y = torch.randn(5, 3, 6, 2, generator=rng), torch.randn(5, 3, 6, generator=rng)
+    alone = [lab.Many(*(p[i : i + 1].clone() for p in net)) for i in range(3)]
+    rate = torch.tensor([0.01, 0.02, 0.03])
+    lab.train(net, losses_of(net, x, y), rate, 20)
+    for i, one in enumerate(alone):
+        lab.train(one, losses_of(one, x[:, i : i + 1], y[:, i : i + 1]), rate[i : i + 1], 20)
+        for together, apart in zip(net, one, strict=True):
+            assert torch.allclose(together[i], apart[0], atol=1e-5)
+
+
+def test_training_is_adam():
+    p = torch.ones(1, 2, 2)
+    mine = [p.clone()]
+    lab.train(mine, lambda k: (mine[0] ** 3).sum((1, 2)) / 20, torch.tensor([0.05]), 5)
+    theirs = p.clone().requires_grad_()
+    adam = torch.optim.Adam([theirs], lr=0.05)
+    for _ in range(5):
+        adam.zero_grad()
+        ((theirs**3).sum() / 20).backward()
+        adam.step()
+    assert torch.allclose(mine[0], theirs.detach(), atol=1e-6)
+
+
+def test_recall_falls_with_the_lag(recall):
+    share = np.median(recall.share, axis=-1)
+    lags = np.array(recall.lags)
+    assert (share[lags <= 4] > 0.99).all()
+    assert share[lags == 16] < 0.7
+    assert share[lags == 16] > 1 / recall.K
+
+
+def test_the_future_is_out_of_reach_and_behind_it_is_not(recall):
+    assert np.abs(recall.early - 1 / recall.K).max() < 0.03
+    assert recall.reversed.min() > 0.99
+
+
+def test_padding_is_three_quarters_of_a_batch_as_it_comes():
+    d = lab.waste()
+    assert sum(1 / k for k in range(1, 33)) == pytest.approx(4.1, abs=0.05)
+    assert 1 - d.wanted / d.padded == pytest.approx(0.75, abs=0.03)
+    assert d.wanted / d.sorted > 0.8
+    assert d.packed == d.wanted
+
+
+def test_counts_of_the_five_minute_question():
+    table = repr(lab.counts())
+    line = next(line for line in table.splitlines() if line.startswith("28, 64, 28"))
+    assert line.split()[-1] == "4"
+
+
+def test_the_laws():
+    brackets, lengths = lab.brackets(), lab.two_lengths()
+    assert brackets.p.sum() == pytest.approx(1)
+    assert np.flatnonzero(lengths.of_length).tolist() == [3, 10]
+    assert lengths.of_length[[3, 10]] == pytest.approx([0.5, 0.5])
+    assert lengths.entropy == pytest.approx(np.log(2) * (1 + 6.5))  # the length, and 6.5 coins
+
+
+def test_models_are_judged_by_the_references_likelihoods():
+    """log_p of many models in torch, against log_end, log_halt and log_length."""
+    from solutions import unfolding as ours
+
+    law = lab.brackets(most=8)
+    rng = torch.Generator().manual_seed(2)
+    kind = torch.arange(3)
+    net = lab.many(rng, 3, lab.INPUTS, 5, lab.OUTPUTS)
+    q = torch.randn(3, 1, 8, generator=rng)
+    y, tau = torch.from_numpy(law.y), torch.from_numpy(law.lengths)
+    y, tau = y.expand(3, -1, -1), tau.expand(3, -1)
+    found = lab.log_p(net, q, kind, y, tau).numpy()
+    o = lab.outputs(net, lab._inputs(y, tau, kind)).double().numpy()
+    symbols, lengths = law.y.T, law.lengths
+    scores = np.tile(q[2, 0].double().numpy(), (len(lengths), 1))
+    want = [
+        ours.log_end(o[:, 0, :, :3], symbols, lengths),
+        ours.log_halt(o[:-1, 1, :, :2], o[1:, 1, :, 3], symbols, lengths),
+        ours.log_length(scores, o[:-1, 2, :, :2], symbols, lengths),
+    ]
+    np.testing.assert_allclose(found, want, atol=1e-4)  # float32
+
+
+def test_endings_are_as_the_page_says(ended):
+    brackets, lengths = ended
+    for found in ended:
+        assert found.kl.min() > 0
+        assert (found.mass <= 1 + 1e-4).all()
+        assert found.share.sum(1) == pytest.approx(1)
+        assert np.median(found.kl, axis=1).max() < 0.3  # all three have learned
+    end, halting, first = np.median(brackets.kl, axis=1)
+    assert first > max(end, halting)  # it has to steer
+    assert np.median(brackets.length_kl) < 0.5 * first  # and that is in the content
+    content = lengths.kl[2] - lengths.length_kl
+    assert np.abs(content).max() < 0.02  # nothing to learn but two numbers
+    law = brackets.law.of_length
+    for share in brackets.share:
+        assert np.abs(share[: len(law)] - law).max() < 0.15
+
+
+def test_drawn_strings_have_the_models_own_probabilities():
+    """The sampler of many models against their likelihoods, on the sequences of one symbol."""
+    rng = torch.Generator().manual_seed(3)
+    kind, net = torch.arange(3), lab.many(rng, 3, lab.INPUTS, 5, lab.OUTPUTS)
+    q = torch.randn(3, 1, 4, generator=rng)
+    share, _ = lab._drawn(net, q, kind, 4, rng, count=20_000)
+    y = torch.tensor([[0], [1]]).expand(3, -1, -1)
+    p = lab.log_p(net, q, kind, y, torch.ones(3, 2, dtype=torch.long)).exp().sum(1).numpy()
+    np.testing.assert_allclose(share[:, 1], p, atol=0.015)
+
+
+def test_the_page_holds_the_arrows_that_were_traced():
+    data = lab.foldings()
+    page = lab.unfold_html(data)
+    assert json.loads(re.search(r'json">(.*?)</script>', page)[1]) == data
+    assert [each["name"] for each in data["wirings"]] == list(lab.WIRINGS)
+    assert ["h", "h", 1, "W"] in data["wirings"][0]["arrows"]
+    assert "h to h one step later" in html.unescape(page)
+    for each in data["wirings"]:
+        letters = [letter for letter, _ in each["rows"]]
+        assert all(a[0] in letters and a[1] in letters for a in each["arrows"])
+
+
+def test_the_script_asks_for_nothing_from_outside_and_has_the_palette():
+    from course import figures, graphs
+
+    script = (ROOT / "book/_static/unfold.js").read_text(encoding="utf-8")
+    addresses = set(re.findall(r"https?://[^\"'\s]+", script))
+    assert addresses <= {"http://www.w3.org/2000/svg"}  # a name, not a request
+    assert not re.search(r"\b(fetch|XMLHttpRequest|import)\b", script)
+    for role, colour in graphs.COLOURS.items():
+        assert f'{role}: "{figures.PALETTE[colour]}"' in script
+
+
+def test_every_figure_draws(sharing, recall, ended):
+    timed = lab.steps(T=(2, 4, 8))
+    for figure in (
+        lab.draw_sharing(sharing),
+        lab.draw_recall(recall),
+        lab.draw_endings(ended),
+        lab.draw_steps(timed),
+        lab.draw_traced(lab.traced()),
+    ):
+        assert isinstance(figure, Figure)
+        lab.plt.close(figure)
+    assert (timed.recurrent > 0).all()
+    assert "128" in repr(lab.table_sharing(sharing))
+    assert "from the end" in repr(lab.table_recall(recall))
+    assert repr(lab.table_endings(ended)).count("halting") == 2
+    assert "packed" in repr(lab.table_waste(lab.waste()))
+    assert "nn.RNN" in repr(lab.table_agreements(lab.agreements()))
