@@ -753,10 +753,20 @@ def draw_captions(data: Captions) -> Figure:
 
 def table_results(results: Sequence[Result]) -> Table:
     """Return the table of some results: the network, its baseline, and what training took."""
-    head = ["task", "type", "measure", "network", "baseline", "", "parameters", "processor"]
+    head = [
+        "task",
+        "type",
+        "measure",
+        "network",
+        "baseline",
+        "",
+        "margin",
+        "parameters",
+        "processor",
+    ]
     rows = [
         [r.task, r.type, r.measure, f"{r.score:.3f}", f"{r.baseline:.3f}", r.against,
-         f"{r.parameters:,}", f"{r.seconds:.0f} s"]
+         f"{r.margin:+.3f}".replace("-", "−"), f"{r.parameters:,}", f"{r.seconds:.0f} s"]
         for r in results
     ]  # fmt: skip
     return Table(head, rows)
