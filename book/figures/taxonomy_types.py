@@ -24,6 +24,7 @@ from course import datasets, figures
 from course.datasets import Melody, Vocabulary
 from course.datasets.shapes import RELATIONS
 from figures import taxonomy_baselines as baselines
+from figures.bptt import Table
 
 BLUE, VERMILION, GREEN = (figures.PALETTE[name] for name in ("blue", "vermilion", "green"))
 PURPLE, OCHRE = figures.PALETTE["purple"], figures.PALETTE["ochre"]
@@ -750,10 +751,33 @@ def draw_captions(data: Captions) -> Figure:
 # ----------------------------------------------------------------------------------------- together
 
 
-def table(results: Sequence[Result]) -> list[list[str]]:
-    """Return the rows of a table: task, type, measure, score, baseline, its name, seconds."""
-    return [
+def table_results(results: Sequence[Result]) -> Table:
+    """Return the table of some results: the network, its baseline, and what training took."""
+    head = [
+        "task",
+        "type",
+        "measure",
+        "network",
+        "baseline",
+        "",
+        "margin",
+        "parameters",
+        "processor",
+    ]
+    rows = [
         [r.task, r.type, r.measure, f"{r.score:.3f}", f"{r.baseline:.3f}", r.against,
-         f"{r.parameters:,}", f"{r.seconds:.0f} s"]
+         f"{r.margin:+.3f}".replace("-", "−"), f"{r.parameters:,}", f"{r.seconds:.0f} s"]
         for r in results
     ]  # fmt: skip
+    return Table(head, rows)
+
+
+def table_cards() -> Table:
+    """Return the table of all data sets' cards."""
+    head = ["data", "what", "source", "licence", "numbers", "split", "bad at"]
+    rows = [
+        [c.name, c.what, c.source, c.licence,
+         ", ".join(f"{n:,} {of}" for of, n in c.numbers.items()), c.split, c.bad_at]
+        for c in datasets.cards()
+    ]  # fmt: skip
+    return Table(head, rows)
