@@ -25,6 +25,28 @@ GROUPS = {
 VERDICTS = ("unearned points", "points lost", "no score", "hung", "held")
 SIDES = {"stock": "stock nbgrader", "ours": "this grader"}
 
+PLAIN = 'style="font-weight: 400"'
+
+
+def seconds(path: Path = BENCHMARKS / "otter_grader.json") -> str:
+    """What ``benchmarks/otter_grader.py`` has written, as a sentence in Markdown."""
+    record = json.loads(path.read_text(encoding="utf-8"))
+    took, machine = record["seconds"], record["machine"]
+    ours = took["ours"]
+    others = [
+        f"{name} {took[each]:.1f} s ({took[each] / ours:.0f} times as long)"
+        for each, name in (
+            ("stock nbgrader", f"stock nbgrader {machine['nbgrader']}"),
+            ("otter in one process", f"Otter {machine['otter-grader']} in one process"),
+            ("otter run", "Otter as a command"),
+        )
+    ]
+    return (
+        f"A submission that is right in everything, without its training: here {ours:.1f} s,"
+        f" {', '.join(others)}. Medians of {record['rounds']} rounds in turn, on {record['date']},"
+        f" on {machine['cores']} cores that had other work to do: look at the ratios."
+    )
+
 
 def attacks(path: Path = BENCHMARKS / "attack_table.json") -> dict[str, Any]:
     """What ``benchmarks/attack_table.py`` has written."""
@@ -83,8 +105,12 @@ def by_group(record: dict[str, Any]) -> str:
             if found["all"]:
                 cells = "".join(f"<td>{found[each] or ''}</td>" for each in (*VERDICTS, "harm"))
                 what = f"{found['all']} that try {tries}"
-                first = f'<th scope="rowgroup" rowspan="2">{what}</th>' if side == "stock" else ""
-                rows.append(f'<tr>{first}<th scope="row">{name}</th>{cells}</tr>')
+                first = (
+                    f'<th scope="rowgroup" rowspan="2" {PLAIN}>{what}</th>'
+                    if side == "stock"
+                    else ""
+                )
+                rows.append(f'<tr>{first}<th scope="row" {PLAIN}>{name}</th>{cells}</tr>')
     return (
         '<div class="rnn-scroll"><table class="table"><caption>What attacks came to</caption>'
         f'<thead><tr><th scope="col">notebooks</th><th scope="col">graded by</th>{heads}</tr>'
@@ -96,25 +122,24 @@ def every_attack(record: dict[str, Any]) -> str:
     """The table of all attacks, folded, as HTML."""
     rows = []
     for row in record["attacks"]:
-        cells = []
+        cells, seen = [], []
         for side in SIDES:
             found = row[side]
             score = "none" if found["score"] is None else f"{found['score']:g}"
             bad = found["score"] != row["earned"]
             said = f"<strong>{score}</strong>" if bad else score
-            why = [found["stopped"]] if found.get("stopped") else []
-            why += found["harm"]
-            if why:
-                said += f"<br><small>{escape('; '.join(why))}</small>"
+            refused = found.get("refused", "").splitlines()[:1]
+            why = [found["stopped"]] if found.get("stopped") else refused
+            seen += [f"{SIDES[side]}: {each}" for each in (*why, *found["harm"])]
             cells.append(f"<td>{said}</td><td>{found['seconds']:.1f}</td>")
         rows.append(
-            f'<tr><td>{escape(row["group"])}</td><th scope="row">{escape(row["name"])}'
+            f'<tr><td>{escape(row["group"])}</td><th scope="row" {PLAIN}>{escape(row["name"])}'
             f"<br><small>{escape(row['tries'])}</small></th><td>{row['earned']:g}</td>"
-            f"{''.join(cells)}</tr>"
+            f"{''.join(cells)}<td><small>{escape('; '.join(seen))}</small></td></tr>"
         )
     heads = "".join(
         f'<th scope="col">{head}</th>'
-        for head in ("group", "attack", "earned", "stock", "s", "ours", "s")
+        for head in ("group", "attack", "earned", "stock", "s", "ours", "s", "seen")
     )
     return (
         f"<details><summary>All {len(rows)} notebooks, one by one</summary>"

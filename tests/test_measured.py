@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import measured
@@ -56,6 +57,14 @@ def test_the_tables_hold_every_row_and_escape():
     for text in (groups, every):
         assert text.count("<table") == text.count("<caption>") == 1
         assert not re.search(r"<th(?! scope)", text.replace("<thead>", ""))
+
+
+def test_the_seconds_are_those_of_the_record():
+    record = json.loads((measured.BENCHMARKS / "otter_grader.json").read_text())
+    said = measured.seconds()
+    for name in ("ours", "stock nbgrader", "otter run", "otter in one process"):
+        assert f"{record['seconds'][name]:.1f} s" in said
+    assert record["rounds"] >= 5
 
 
 @pytest.fixture(scope="module")
