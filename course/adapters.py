@@ -212,8 +212,9 @@ def run_unfold(answer: Callable[..., Any], args: Mapping[str, Any]) -> Any:
 
 
 def run_sampler(answer: Callable[..., Any], args: Mapping[str, Any]) -> Any:
-    """Run a sampler over a step of the course's own; its symbols are filled up with -1.
+    """Run a sampler over a step of the course's own: how many symbols, and which.
 
+    The symbols are filled up with -1; a wrong number is told first, so that no one meets a -1.
     ``args["ending"]`` says "end", "halt" or "length"; see exercises 2.12 to 2.14.
     """
     params = tuple(args[name] for name in WEIGHTS)
@@ -242,7 +243,7 @@ def run_sampler(answer: Callable[..., Any], args: Mapping[str, Any]) -> Any:
     most = len(args["q"]) if ending == "length" else len(u)
     if len(y) > most:
         raise Finding("shapes", f"y has {len(y)} symbols, more than the {most} that can be drawn")
-    return np.concatenate([y, np.full(most - len(y), -1.0)]), float(len(y))
+    return float(len(y)), np.concatenate([y, np.full(most - len(y), -1.0)])
 
 
 def _masked(answer: Callable[..., Any], args: Mapping[str, Any], device: str) -> tuple[Any, ...]:

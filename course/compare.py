@@ -134,7 +134,10 @@ def check_shape(answer: np.ndarray, truth: np.ndarray, output: Output) -> None:
     ):
         advice.append("one step too many: the initial state is not among the outputs")
     elif len(have) > len(want) and np.prod(have) == np.prod(want):
-        advice.append("the right number of entries in too many axes: np.concatenate joins pieces")
+        advice.append(
+            "the right number of entries in too many axes:"
+            " np.concatenate joins pieces, keepdims keeps an axis"
+        )
     elif len(have) > len(want):
         advice.append(f"{_axes(len(have) - len(want))} too many: is a sum missing?")
     elif len(have) < len(want):
@@ -206,7 +209,8 @@ def places(wrong: np.ndarray, output: Output) -> list[str]:
                 f" (in code: {code})"
             )
         elif len(bad_at) <= len(bad) / 2:
-            lines.append(f"wrong only in {code} ({AXES[letter]})")
+            where = code if len(code) <= 40 else f"{len(bad_at)} of {len(bad)}"
+            lines.append(f"wrong only in {where} ({AXES[letter]})")
     if not lines:
         lines.append(f"wrong in {wrong.sum()} of {wrong.size} entries")
     return lines
@@ -270,7 +274,8 @@ def likeness(answer: np.ndarray, truth: np.ndarray, output: Output, limit: float
     if "T" in output.axes:
         axis = output.axes.index("T")
         steps = truth.shape[axis]
-        if steps > 1:
+        mostly_right = np.mean(np.abs(answer - truth) <= limit * size) >= 0.5
+        if steps > 1 and not mostly_right:  # few symbols can look moved by chance
             if same(np.flip(truth, axis)):
                 return ["yours is reversed in time"]
             ahead = np.take(answer, range(1, steps), axis) - np.take(truth, range(steps - 1), axis)

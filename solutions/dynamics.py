@@ -143,7 +143,7 @@ def jacobian(h, W, b):
 # h \leftarrow h - \big(J(h) - I\big)^{-1} \big(f(h) - h\big). \tag{1.8}
 # $$
 #
-# It finds repelling fixed points too, which no orbit shows you. Whether a fixed point attracts is
+# It finds repelling fixed points too, from which orbits run away. Whether a fixed point attracts is
 # said by the spectral radius of its Jacobian: below 1 it does, above 1 it does not (1.7). Many
 # starts are handled at once: `np.linalg.solve` takes a stack of matrices.
 
@@ -426,7 +426,7 @@ if __name__ == "__main__":
 # 2. What gets better with $w = 6$, and what worse? Give the slope of the map at the rest
 #    position for $w = 2$, and say what has become of a gradient after 20 steps. What does that
 #    mean for learning *when* to store a bit?
-# 3. A contracting network ($w < 1$) also has a memory of its inputs. What can it do that the
+# 3. A contracting unit ($|w| < 1$) also has a memory of its inputs. What can it do that the
 #    saturated unit cannot, and the other way round?
 #
 # Name the equations you use.

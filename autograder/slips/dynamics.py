@@ -437,6 +437,17 @@ def memory_no_constant(h, x, K):
     return _recall(h[K - 1 :], x, K, _lags(x, K), constant=False)
 
 
+@slip(
+    "dynamics.memory", "the spread is taken around 0, not around the mean", rung="probes",
+    read="(1.23)",
+)  # fmt: skip
+def memory_around_zero(h, x, K):
+    """The denominator has x(t-k) less its mean."""
+    past = _lags(x, K)
+    size = ((past - past.mean(axis=0)) ** 2).sum(axis=0) / (past**2).sum(axis=0)
+    return 1 - (1 - right.memory(h, x, K)) * size
+
+
 @slip("dynamics.memory", "the correlation, not its square", rung="probes", read="(1.23)")
 def memory_root(h, x, K):
     """r² is what adds up to at most H."""
@@ -488,6 +499,14 @@ def ridge_no_constant(h, y, penalty):
     """c = 0 is not the best c."""
     gram = h.T @ h + penalty * np.eye(h.shape[1])
     return (np.linalg.pinv(gram) @ h.T @ y).T, np.zeros(y.shape[1])
+
+
+@slip("dynamics.ridge", "V is fitted as if c were 0", rung="probes", read="(1.25)")
+def ridge_late_constant(h, y, penalty):
+    """Put the best c back before V is sought: states and targets are centred then."""
+    gram = h.T @ h + penalty * np.eye(h.shape[1])
+    V = (np.linalg.pinv(gram) @ h.T @ y).T
+    return V, y.mean(axis=0) - V @ h.mean(axis=0)
 
 
 @slip("dynamics.ridge", "the penalty is multiplied by N", rung="probes", read="(1.25)")

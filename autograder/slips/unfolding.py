@@ -85,9 +85,9 @@ def unfold_first_state(step, params, state, xs):
     return state, right.unfold(step, params, state, xs)[1]
 
 
-@slip("unfolding.unfold", "the last step is missing", rung="runs", read="(2.2)")
+@slip("unfolding.unfold", "one step is missing", rung="runs", read="(2.2)")
 def unfold_short(step, params, state, xs):
-    """range(len(xs) - 1) has no room for the last step."""
+    """range(len(xs) - 1) has no room for the last step, xs[1:] none for the first."""
     return right.unfold(step, params, state, xs[:-1])
 
 
@@ -297,6 +297,13 @@ def masked_input(x, lengths, h0, U, W, b):
     return _scan(np.where(inside, x, 0.0), lengths, h0, U, W, b, lambda m, new, old: new)
 
 
+@slip("unfolding.masked", "h(0) comes back behind the end", rung="probes", read="(2.9)")
+def masked_back(x, lengths, h0, U, W, b):
+    """The second term of (2.9) is the state before this step, not the first."""
+    inside = (np.arange(len(x))[:, None] < lengths)[..., None]
+    return np.where(inside, right.masked(x, lengths, h0, U, W, b), h0)
+
+
 @slip("unfolding.masked", "one step too few", rung="probes", read="(2.9)")
 def masked_early(x, lengths, h0, U, W, b):
     """Index t is step t + 1: it is inside if t < tau."""
@@ -429,6 +436,23 @@ def halt_both(o, s, y, lengths):
     return _halt(o, s, y, lengths, lambda s: _log_e(-s), lambda s: _log_e(-s) + _log_e(s))
 
 
+@slip("unfolding.log_halt", "the halt is looked for one step late", rung="probes", read="(2.12)")
+def halt_late(o, s, y, lengths):
+    """Index t is step t + 1: the last symbol has index tau - 1."""
+    t = np.arange(len(y))[:, None]
+    going = right.log_halt(o, s, y, lengths) - np.where(t == lengths - 1, _log_e(s), 0.0).sum(0)
+    at = np.where(t == lengths - 1, _log_e(-s), 0.0) + np.where(t == lengths, _log_e(s), 0.0)
+    return going + at.sum(0)
+
+
+@slip("unfolding.log_halt", "the padding counts as symbols", rung="probes", read="(2.12)")
+def halt_padding(o, s, y, lengths):
+    """Behind its end a sequence has no terms."""
+    behind = np.arange(len(y))[:, None] >= lengths
+    padding = np.take_along_axis(right.log_softmax(o), y[..., None], axis=-1)[..., 0]
+    return right.log_halt(o, s, y, lengths) + np.where(behind, padding, 0.0).sum(0)
+
+
 @slip("unfolding.log_halt", "the score is taken for a probability", rung="probes", read="(2.12)")
 def halt_no_sigma(o, s, y, lengths):
     """e = sigma(s)."""
@@ -494,6 +518,13 @@ def pick_before(o, u):
     return np.maximum(right.pick(o, u) - 1, 0)
 
 
+@slip("unfolding.pick", "a border counts as not yet passed", rung="properties", read="(2.16)")
+def pick_border(o, u):
+    """The sum is at most u, not below u: class i owns its left border."""
+    borders = np.cumsum(np.exp(right.log_softmax(o)), axis=-1)
+    return np.minimum((borders < np.asarray(u)[..., None]).sum(-1), o.shape[-1] - 1)
+
+
 @slip("unfolding.pick", "the outputs are taken for probabilities", rung="probes", read="(2.16)")
 def pick_no_softmax(o, u):
     """Exponentiate and divide first."""
@@ -527,13 +558,13 @@ def sample_end_shown(step, params, state, K, u):
     return _sample_end(step, params, state, K, u, lambda k: np.eye(K)[k], stop_late=True)
 
 
-@slip("unfolding.sample_end", "the symbols are not fed back", rung="values", read="(2.11)")
+@slip("unfolding.sample_end", "the symbols are not fed back", rung="probes", read="(2.11)")
 def sample_end_deaf(step, params, state, K, u):
     """The network reads each symbol that was drawn."""
     return _sample_end(step, params, state, K, u, lambda k: np.zeros(K))
 
 
-@slip("unfolding.sample_end", "the state is not handed on", rung="values", read="(2.1)")
+@slip("unfolding.sample_end", "the state is not handed on", rung="probes", read="(2.1)")
 def sample_end_stuck(step, params, state, K, u):
     """Every step starts from the first state."""
     return _sample_end(
@@ -557,7 +588,7 @@ def sample_end_endless(step, params, state, K, u):
 @slip(
     "unfolding.sample_halt",
     "the decision is taken before the symbol is read",
-    rung="values",
+    rung="probes",
     read="(2.12)",
 )
 def sample_halt_early(step, params, state, K, u):
@@ -570,6 +601,18 @@ def sample_halt_early(step, params, state, K, u):
             break
         x = np.eye(K)[y[-1]]
     return y
+
+
+@slip("unfolding.sample_halt", "the symbols are not fed back", rung="probes", read="(2.12)")
+def sample_halt_deaf(step, params, state, K, u):
+    """The network reads each symbol that was drawn."""
+    return right.sample_halt(lambda p, s, x: step(p, s, 0 * x), params, state, K, u)
+
+
+@slip("unfolding.sample_halt", "the state is not handed on", rung="probes", read="(2.1)")
+def sample_halt_stuck(step, params, state, K, u):
+    """Every step starts from the first state."""
+    return right.sample_halt(lambda p, s, x: (s, step(p, state, x)[1]), params, state, K, u)
 
 
 @slip("unfolding.sample_halt", "it halts where it should go on", rung="probes", read="(2.12)")
@@ -611,7 +654,27 @@ def _sample_length(step, params, state, tau, K, u, to_come):
     return y
 
 
-@slip("unfolding.sample_length", "tau is fed at every step", rung="values", read="(2.15)")
+@slip("unfolding.sample_length", "the symbols are not fed back", rung="probes", read="(2.15)")
+def sample_length_deaf(step, params, state, q, K, u):
+    """The network reads each symbol that was drawn, and how many are to come."""
+    told = np.append(np.zeros(K), 1.0)
+    return right.sample_length(lambda p, s, x: step(p, s, told * x), params, state, q, K, u)
+
+
+@slip("unfolding.sample_length", "the state is not handed on", rung="probes", read="(2.1)")
+def sample_length_stuck(step, params, state, q, K, u):
+    """Every step starts from the first state."""
+    return right.sample_length(lambda p, s, x: (s, step(p, state, x)[1]), params, state, q, K, u)
+
+
+@slip("unfolding.sample_length", "it counts up, not down", rung="probes", read="(2.15)")
+def sample_length_up(step, params, state, q, K, u):
+    """What is still to come gets less: tau, then tau - 1."""
+    tau = int(right.pick(q, u[0])) + 1
+    return _sample_length(step, params, state, tau, K, u, lambda t: t + 1)
+
+
+@slip("unfolding.sample_length", "tau is fed at every step", rung="probes", read="(2.15)")
 def sample_length_no_countdown(step, params, state, q, K, u):
     """The entry counts how many symbols are still to come."""
     tau = int(right.pick(q, u[0])) + 1

@@ -515,13 +515,14 @@ def counts(
 class Recall(NamedTuple):
     """Share of symbols that plain networks say rightly, `lag` steps later: lags : (L,), share :
     (L, seeds); early, reversed : (seeds,), for symbols of one step *ahead*, read forwards and
-    from the end; K : symbols."""
+    from the end; K : symbols; updates : how long they were trained."""
 
     lags: tuple[int, ...]
     share: np.ndarray
     early: np.ndarray
     reversed: np.ndarray
     K: int
+    updates: int
 
 
 def echo(
@@ -564,14 +565,14 @@ def recall(
     x, y, m = echo(rng, T, lag, 200, K)
     right = ((run(x).argmax(-1) == y) * m).sum((0, 2)) / (m.sum((0, 2)) * 200)
     right = right.reshape(-1, seeds).numpy()
-    return Recall(tuple(lags), right[:-2], right[-2], right[-1], K)
+    return Recall(tuple(lags), right[:-2], right[-2], right[-1], K, updates)
 
 
 def draw_recall(data: Recall) -> Figure:
     """Draw the share of right symbols against the lag."""
     figures.style()
     fig, ax = plt.subplots(figsize=(5.2, 2.8))
-    _band(ax, data.lags, data.share, BLUE, "plain network")
+    _band(ax, data.lags, data.share, BLUE, f"after {data.updates} updates")
     ax.axhline(1 / data.K, ls="--", lw=1, color=figures.FOREGROUND, label="guessing")
     ax.set(xlabel="steps between symbol and answer", ylabel="share right", ylim=(0, 1.05))
     ax.set_xticks(data.lags)

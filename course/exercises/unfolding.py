@@ -591,6 +591,12 @@ def _pick_cases(rng: np.random.Generator) -> list[Case]:
             "the first class with a probability above 0: here class 0",
         ),
         Case(
+            "u on a border",
+            "properties",
+            {"o": np.array([[-2000.0, 0.0, 0.0], [-2000.0, -2000.0, 0.0]]), "u": np.zeros(2)},
+            "u = 0 where the first classes have probability 0: their sum, 0, is at most u",
+        ),
+        Case(
             "u near 1",
             "properties",
             {**_pick_inputs(rng, 200), "u": np.full(200, np.nextafter(1.0, 0.0))},
@@ -649,6 +655,49 @@ def _sampler_inputs(
     return drawn
 
 
+def _sampler_probes(ending: str) -> list[Case]:
+    """Probes in which one thing alone decides what is drawn next, whatever u is (here 1/2)."""
+    symbols, counts = 3, ending == "length"
+    outputs = symbols + (not counts)
+
+    def still() -> dict[str, Any]:
+        drawn = {
+            "ending": ending,
+            "U": np.zeros((H, symbols + counts)),
+            "W": np.zeros((H, H)),
+            "b": np.zeros(H),
+            "V": np.zeros((outputs, H)),
+            "c": np.where(np.arange(outputs) < symbols, 0.0, -90.0),
+            "h0": np.zeros(H),
+            "K": symbols,
+            "u": np.full({"end": 9, "halt": (9, 2), "length": 10}[ending], 0.5),
+        }
+        return {**drawn, "q": np.where(np.arange(9) == 8, 90.0, 0.0)} if counts else drawn
+
+    fed = still()
+    fed["U"][:symbols, :symbols] = 3.0 * np.eye(symbols)
+    fed["V"][:symbols, :symbols] = 30.0 * np.roll(np.eye(symbols), 1, axis=0)
+    if not counts:
+        fed["V"][symbols, 0] = 180.0
+    turn = still()
+    turn["h0"] = np.array([0.9, -0.9, -0.9, -0.9])
+    turn["W"] = 3.0 * np.roll(np.eye(H), 1, axis=0)
+    turn["V"][[0, 1, 2, 0], range(H)] = 30.0
+    says = "what was read decides: after 0 comes 1, after 1 comes 2, after 2 comes 0"
+    found = [
+        Case("fed back", "probes", fed, says if counts else f"{says}; 0 is the last"),
+        Case("handed on", "probes", turn, "the state alone decides: 1, 2, 0, 0, and so on"),
+    ]
+    if counts:
+        left = still()
+        left["U"][:2, symbols] = 2.0
+        left["b"][:2] = -7.0, -13.0  # unit 0 is high above 3.5 to come, unit 1 above 6.5
+        left["V"][:, :2] = np.array([[-30.0, 0.0], [30.0, -30.0], [0.0, 30.0]])
+        says = "how many are to come decides: 2 while it is above 6, then 1, and 0 from 3 on"
+        found.append(Case("countdown", "probes", left, says))
+    return found
+
+
 def _sampler_cases(ending: str) -> Callable[[np.random.Generator], list[Case]]:
     def cases(rng: np.random.Generator) -> list[Case]:
         def inputs(draws: int = 9, ends: float = -2.0) -> dict[str, Any]:
@@ -667,6 +716,7 @@ def _sampler_cases(ending: str) -> Callable[[np.random.Generator], list[Case]]:
                 loose,
                 "every step gives the same scores, u alone decides; -1 stands where y has ended",
             ),
+            *_sampler_probes(ending),
         ]
         if ending == "length":
             short, long = inputs(), inputs()
@@ -719,7 +769,7 @@ def _sampler_truth(ending: str, **args: Any) -> Arrays:
             after = outputs([*symbols, np.eye(K)[k]])
             if u[t, 1] < 1 - np.exp(_log_p(np.array([0.0, after[K]]), 0)):
                 break
-    return np.array(y + [-1] * (most - len(y)), np.float64), np.asarray(float(len(y)))
+    return np.asarray(float(len(y))), np.array(y + [-1] * (most - len(y)), np.float64)
 
 
 # 2.15, in PyTorch.
@@ -781,7 +831,7 @@ def _torch_truth(**args: Any) -> Arrays:
 
 
 PER_SEQUENCE = (Output("log_p", ("B",)),)
-SEQUENCE = (Output("y", ("T",)), Output("tau", ()))
+SEQUENCE = (Output("tau", ()), Output("y", ("T",)))
 
 
 def _sampler(ending: str, number: str, title: str, read: str) -> Exercise:
