@@ -117,7 +117,7 @@ def reinforce_loss(looks: Looks, advantage: Tensor, sigma: float) -> Tensor:
 
 
 def glimpse_loss(
-    model: Glimpser, x: Tensor, y: Tensor, draw: torch.Generator, weight: float = 0.05
+    model: Glimpser, x: Tensor, y: Tensor, draw: torch.Generator, weight: float = 0.3
 ) -> Tensor:
     """Return the loss of a batch: classes after every look, places by REINFORCE, expectations.
 
@@ -330,12 +330,18 @@ class Drawer(nn.Module):
         self.decoder = nn.LSTMCell(Z, H)
         self.window_in, self.window_out = nn.Linear(H, 5), nn.Linear(H, 5)
         self.patch = nn.Linear(H, N * N)
+        self.canvas = nn.Parameter(torch.zeros(S, S))
+        self.begin = nn.Parameter(torch.zeros(4, H))
+
+    def _start(self, M: int) -> tuple[Tensor, tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """Return the canvas and the states of encoder and decoder that all drawings begin with."""
+        states = tuple(each.expand(M, -1) for each in self.begin)
+        return self.canvas.expand(M, -1, -1), states[:2], states[2:]
 
     def forward(self, x: Tensor, draw: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         """Return the bound of each picture in nats, (M,), and the canvases, (T, M, S, S)."""
-        M, S = len(x), self.S
-        canvas = x.new_zeros(M, S, S)
-        enc, dec = (tuple(x.new_zeros(2, M, self.H)) for _ in range(2))
+        S = self.S
+        canvas, enc, dec = self._start(len(x))
         canvases, mus, logs = [], [], []
         for _ in range(self.T):
             window = gaussian_window(self.window_in(dec[0]), S, S, self.N)
@@ -362,8 +368,7 @@ class Drawer(nn.Module):
         centre, stride and width in pixels, (T, M, 4): x, y, stride, sigma.
         """
         like = self.patch.weight
-        canvas = like.new_zeros(M, self.S, self.S)
-        dec = tuple(like.new_zeros(2, M, self.H))
+        canvas, _, dec = self._start(M)
         canvases, windows = [], []
         for _ in range(self.T):
             dec = self.decoder(torch.randn(M, self.Z, generator=draw).to(like), dec)
