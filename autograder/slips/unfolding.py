@@ -667,6 +667,17 @@ def sample_length_stuck(step, params, state, q, K, u):
     return right.sample_length(lambda p, s, x: (s, step(p, state, x)[1]), params, state, q, K, u)
 
 
+@slip("unfolding.sample_length", "symbol 0 is read first", rung="probes", read="(2.15)")
+def sample_length_start(step, params, state, q, K, u):
+    """Before the first symbol there is none: zeros, and how many are to come."""
+
+    def from_symbol(p, s, x):
+        start = np.append(np.eye(K)[0], 0.0)
+        return step(p, s, x if x[:K].any() else x + start)
+
+    return right.sample_length(from_symbol, params, state, q, K, u)
+
+
 @slip("unfolding.sample_length", "it counts up, not down", rung="probes", read="(2.15)")
 def sample_length_up(step, params, state, q, K, u):
     """What is still to come gets less: tau, then tau - 1."""

@@ -656,7 +656,7 @@ def _sampler_inputs(
 
 
 def _sampler_probes(ending: str) -> list[Case]:
-    """Probes in which one thing alone decides what is drawn next, whatever u is (here 1/2)."""
+    """Probes in which one thing alone decides what is drawn next, nearly whatever u is."""
     symbols, counts = 3, ending == "length"
     outputs = symbols + (not counts)
 
@@ -677,15 +677,16 @@ def _sampler_probes(ending: str) -> list[Case]:
     fed = still()
     fed["U"][:symbols, :symbols] = 3.0 * np.eye(symbols)
     fed["V"][:symbols, :symbols] = 30.0 * np.roll(np.eye(symbols), 1, axis=0)
+    fed["u"][:] = 0.9  # the first symbol is 2: zeros are read first, which favour none
     if not counts:
-        fed["V"][symbols, 0] = 180.0
+        fed["V"][symbols, 1] = 180.0
     turn = still()
     turn["h0"] = np.array([0.9, -0.9, -0.9, -0.9])
     turn["W"] = 3.0 * np.roll(np.eye(H), 1, axis=0)
     turn["V"][[0, 1, 2, 0], range(H)] = 30.0
     says = "what was read decides: after 0 comes 1, after 1 comes 2, after 2 comes 0"
     found = [
-        Case("fed back", "probes", fed, says if counts else f"{says}; 0 is the last"),
+        Case("fed back", "probes", fed, says if counts else f"{says}; 1 is the last"),
         Case("handed on", "probes", turn, "the state alone decides: 1, 2, 0, 0, and so on"),
     ]
     if counts:
