@@ -62,18 +62,24 @@ def fixture(exercise: Exercise, of: list[Slip]) -> Fixture:
     public = exercise.cases(np.random.default_rng(PUBLIC_SEED))
     names = [output.name for output in exercise.outputs]
 
+    stopped: list[str] = []
+
     def outputs(answer: Any) -> dict[str, tuple[np.ndarray, ...]]:
         found: dict[str, tuple[np.ndarray, ...]] = {}
         for case in public:
             made = call(exercise.run, answer, case.args)
-            if made.finding is None:
+            if made.finding is not None:
+                stopped.append(
+                    f"{case.name}: {'; '.join((made.finding.headline, *made.finding.lines))}"
+                )
+            else:
                 values = exercise.unpack(made.value, names)
                 found[case.name] = tuple(np.asarray(value, np.float64) for value in values)
         return found
 
     truth = outputs(reference(exercise))
     if len(truth) < len(public):
-        raise RuntimeError(f"{exercise.name}: the answer itself stops on a case")
+        raise RuntimeError(f"{exercise.name}: the answer itself stops on {stopped[0]}")
     single = {case.name for case in public if case.single}
     known = []
     for each in of:
