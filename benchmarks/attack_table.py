@@ -302,7 +302,6 @@ def stock(attack: Attack, template: Path) -> dict[str, Any]:
         "score": None,
         "seconds": round(time.monotonic() - began, 2),
         "stopped": stopped or "nbgrader itself was ended",
-        "said": "" if stopped else said[-300:],
         "refused": "",
         "harm": [],
     }
