@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from autograder import class_report, grading
+from autograder import class_report, work
 from autograder.build import as_json
 from autograder.grading import Check, Run, Standing
 from course.exercise import chapter
@@ -16,7 +16,7 @@ FOUND = chapter("bptt")
 
 
 def standing(student="ada", auto=27.0, checks=(), **run):
-    made = Run("k", "a", 1.0, grading.GRADED, "", (), tuple(checks), seed=7)
+    made = Run("k", "a", 1.0, work.GRADED, "", (), tuple(checks), seed=7)
     made = dataclasses.replace(made, **run)
     return Standing(student, student.title(), auto, 27.0, 0.0, 3.0, 3.0, made)
 

@@ -121,7 +121,7 @@ def test_a_refused_cell_is_said_with_its_line_and_nothing_is_written(run, elsewh
     (elsewhere / "bptt.py").write_text(spoiled)
     monkeypatch.setattr(build, "SOLUTIONS", elsewhere)
     line = spoiled.splitlines().index('# %% exercise="bptt.los"') + 1
-    result = run("build", "--course-dir", elsewhere / "class")
+    result = run("build", "bptt", "--course-dir", elsewhere / "class")
     refused(result, f"bptt.py:{line}: ", 'unknown exercise "bptt.los"')
     assert not (elsewhere / "class").exists()
 
@@ -131,7 +131,8 @@ def test_no_permission_is_said(run, elsewhere, monkeypatch):
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(build, "put", put)
-    refused(run("build", "--course-dir", elsewhere / "class"), "no permission for ", "bptt.ipynb")
+    result = run("build", "bptt", "--course-dir", elsewhere / "class")
+    refused(result, "no permission for ", "bptt.ipynb")
 
 
 def test_grade_prints_the_class_table(run, course):

@@ -175,7 +175,7 @@ def test_a_replay_gives_the_very_same_reports(graded, student):
     assert [report.as_text(each) for each in reports] == [data["text/plain"] for data in shown]
     assert [report.as_data(each) for each in reports] == [data[report.DATA] for data in shown]
     kept = table[student].run.checks
-    assert len(kept) == len(reports) == 13
+    assert len(kept) == len(reports) == 14
     for check, each, now in zip(kept, reports, seen, strict=True):
         assert (check.exercise, check.part) == (each.exercise.name, each.part)
         assert (check.outcome, check.rung, check.case) == (each.outcome, each.rung, each.case)

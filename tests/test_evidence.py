@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from small_class import answered, cell_of, hand_in, new_class
@@ -83,7 +85,7 @@ def test_a_replay_says_when_the_checks_have_changed(course, monkeypatch):
 
     def other_seed(*args):
         run = load(*args)
-        return grading.dataclasses.replace(run, seed=run.seed + 1)
+        return dataclasses.replace(run, seed=run.seed + 1)
 
     monkeypatch.setattr(grading, "load_run", other_seed)
     assert replay(course).output.count("not the inputs of then") == 6

@@ -217,8 +217,8 @@ def test_the_menu_has_what_nbgrader_adds(instructor_seen):
 
 
 def test_autograding_from_the_button_shows_the_scores(instructor_seen):
-    assert instructor_seen.statuses[RIGHT][:2] == ["needs manual grading", "27 / 30"]
-    assert instructor_seen.statuses[HOSTILE][:2] == ["needs manual grading", "0 / 30"]
+    assert instructor_seen.statuses[RIGHT][:2] == ["needs manual grading", "30 / 33"]
+    assert instructor_seen.statuses[HOSTILE][:2] == ["needs manual grading", "0 / 33"]
 
 
 def test_what_is_typed_in_manual_grading_is_in_the_gradebook(instructor_seen):
@@ -230,7 +230,7 @@ def test_what_is_typed_in_manual_grading_is_in_the_gradebook(instructor_seen):
         assert not grade.needs_manual_grade
         said = {each.name: each.manual_comment for each in submission.comments}
         assert said["bptt-explain"] == COMMENT
-        assert submission.score == 29.5
+        assert submission.score == 32.5
 
 
 def test_mathematics_is_typeset_without_a_network(instructor_seen):
@@ -249,7 +249,7 @@ def feedback(seen: Seen, student: str):
 def test_the_feedback_page_shows_score_and_comment(instructor_seen):
     page = feedback(instructor_seen, RIGHT)
     text = page.locator("body").inner_text()
-    assert "(Score: 29.5 / 30.0)" in text
+    assert "(Score: 32.5 / 33.0)" in text
     assert "Written response (Score: 2.5 / 3.0)" in text
     assert "<b>See</b> (3.22)" in text or "See (3.22)" in text
     assert "say what" in text

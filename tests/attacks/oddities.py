@@ -215,7 +215,8 @@ ODDITIES = [
             "    da = dh * (1 - h * h)\n"
             "    flat = lambda a: np.matrix(a.reshape(-1, a.shape[-1]))\n"
             "    before = np.concatenate([h0[None], h[:-1]])\n"
-            "    dU, dW, dV = (flat(a).T @ flat(b) for a, b in ((da, x), (da, before), (do, h)))\n"
+            "    outer = lambda a, b: (flat(a).T @ flat(b)).view(Array)\n"
+            "    dU, dW, dV = outer(da, x), outer(da, before), outer(do, h)\n"
             "    return [dU, dW, da.sum((0, 1)).view(Array), dV, do.sum((0, 1)).view(Array)]\n",
         ),
     ),
