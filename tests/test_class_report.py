@@ -46,7 +46,7 @@ def test_points_by_exercise_are_means():
 def test_who_is_unusual_and_why():
     rows = [
         *MANY,
-        standing("slow", ending=grading.STOPPED, reason="clip ran too long"),
+        standing("slow", ending=work.STOPPED, reason="clip ran too long"),
         standing("open", isolated=False),
         standing("low", 3),
         standing(
@@ -100,7 +100,7 @@ def test_the_evidence_of_each_submission_and_the_command_to_replay_it():
     assert "autograder replay &#x27;o&#x27;\\&#x27;&#x27;neil ada&#x27; bptt" in text
     for word in ("<code>7</code>", "linear", "dh is wrong", "0.25", "aaaa", "bbbb"):
         assert word in text
-    damaged = standing("b", ending=grading.DAMAGED, reason="it is not a notebook", seed=None)
+    damaged = standing("b", ending=work.DAMAGED, reason="it is not a notebook", seed=None)
     assert "nothing can be replayed" in class_report.page(FOUND, [damaged], {})
 
 
@@ -113,7 +113,7 @@ def test_an_empty_class_has_a_page_too():
 @pytest.mark.parametrize("width", [1280, 390])
 def test_it_opens_well(chromium, tmp_path, width, theme):
     path = tmp_path / "report.html"
-    rows = [*MANY, standing("slow", 9, [WRONG], ending=grading.STOPPED, reason="x" * 200)]
+    rows = [*MANY, standing("slow", 9, [WRONG], ending=work.STOPPED, reason="x" * 200)]
     path.write_text(class_report.page(FOUND, rows, {"s1": "x.html"}, book="../book"))
     context = chromium.new_context(
         viewport={"width": width, "height": 900}, color_scheme=theme, java_script_enabled=True

@@ -79,8 +79,7 @@ def test_the_committed_record_is_of_these_attacks(committed):
     assert len(names) == len(set(names))
     assert set(names) <= set(known)
     for each in committed["attacks"]:  # its points are those of the notebook of its date
-        honest = each["group"] == "honest"
-        assert (each["earned"] == each["ours"]["most"]) == honest
+        assert each["earned"] == each["ours"]["most"] or each["group"] != "honest"
         assert set(measured.SIDES) <= set(each)
 
 
