@@ -295,9 +295,9 @@ def test_a_student_opens_the_notebook_runs_cells_and_validates(chromium, tmp_pat
         cells.first.wait_for()
         page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
         heading = notebook.locator(".jp-CodeCell").first
-        heading.click()
         assert "from course import" in "".join(first["source"])
-        page.keyboard.press("Shift+Enter")
+        heading.locator(".cm-content").click()
+        heading.locator(".cm-content").press("Shift+Enter")
         heading.locator(".jp-InputPrompt", has_text=re.compile(r"\[1\]")).wait_for()
         assert heading.locator("[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
 
