@@ -13,7 +13,7 @@ it is bad at: `datasets.cards()`.  The larger originals are in `course.datasets.
 """
 
 from course.datasets.about import Card, card, cards
-from course.datasets.echoes import echo
+from course.datasets.echoes import echo, letters, next_letter, tale
 from course.datasets.handwriting import Images, cluttered, digits
 from course.datasets.languages import LANGUAGES, Names, names
 from course.datasets.music import Melodies, Melody, chorales
@@ -49,7 +49,9 @@ __all__ = [
     "echo",
     "equivalent",
     "films",
+    "letters",
     "names",
+    "next_letter",
     "pad",
     "parse",
     "part_of",
@@ -58,4 +60,5 @@ __all__ = [
     "sentiment",
     "spans",
     "tagging",
+    "tale",
 ]
