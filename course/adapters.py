@@ -95,3 +95,41 @@ def apply_function(function: Any, args: Mapping[str, Any]) -> Any:
             ) from None
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return tuple(value.detach().cpu().numpy() for value in _apply(function, args, device))
+
+
+def call_with_tensors(function: Callable[..., Any], args: Mapping[str, Any]) -> Any:
+    """Call a function with tensors for arrays, on the GPU if there is one; answer in NumPy.
+
+    Lists of arrays become lists of tensors, and lists of tensors come back as lists of arrays.
+    """
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+
+    def there(value: Any) -> Any:
+        if isinstance(value, list):
+            return [there(item) for item in value]
+        return torch.tensor(value, device=device) if isinstance(value, np.ndarray) else value
+
+    def back(value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return type(value)(back(item) for item in value)
+        return value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else value
+
+    given = [there(value) for value in args.values()]
+    before = [there(value) for value in args.values()]
+    answer = function(*given)
+
+    def same(one: Any, other: Any) -> bool:
+        if isinstance(one, list):
+            return all(same(a, b) for a, b in zip(one, other, strict=True))
+        return not isinstance(one, torch.Tensor) or torch.equal(one.detach(), other)
+
+    for name, now, old in zip(args, given, before, strict=True):
+        if not same(now, old):
+            raise Finding(
+                "arguments",
+                f"your function writes into {name}",
+                ("make a new tensor: theta = theta + step, not theta += step",),
+            )
+    return back(answer)

@@ -119,7 +119,8 @@ def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
                 or len(a) != len(b)
                 or any(differs(x, y) for x, y in zip(a, b, strict=True))
             )
-        return not np.array_equal(a, b)
+        floats = isinstance(a, np.ndarray) and a.dtype.kind == "f"  # nan is what it was
+        return not np.array_equal(a, b, equal_nan=floats)
 
     return [name for name in before if differs(before[name], after[name])]
 

@@ -1,0 +1,128 @@
+"""Train the learned optimizers of chapter 7 anew: `python book/retrain.py digits mixed paintings`.
+
+Minutes to an hour each, on one core.  Interrupt it whenever you like: the same command goes on
+where it was, bit by bit.  What comes out lies in book/trained/, with the command, the seed and the
+processor time that made it; book, tests and benchmark read it from there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from figures.learning_tasks import DigitFamily, Family, PaintingFamily
+from figures.learning_training import (
+    TRAINED,
+    LearnedOptimizer,
+    Recipe,
+    Training,
+    read_trained,
+    roll_out,
+    write_trained,
+)
+
+BUILD = Path(__file__).resolve().parent.parent / "build" / "retrain"
+
+MIXED = ("sigmoid", "relu", "tanh")
+
+
+class Phase(NamedTuple):
+    """One phase of a training: it starts from the best phi of the phase before.
+
+    families : drawn from in turn; recipe : how; held : validation functions of each family
+    """
+
+    families: Sequence[Family]
+    recipe: Recipe
+    held: int
+
+
+def full(seed: int, updates: int, **more: int) -> Recipe:
+    """Return the recipe of the last phases: the whole run, and the logarithm of the loss."""
+    return Recipe(unroll=100, updates=updates, rate=1e-3, log=True, seed=seed, **more)
+
+
+def plan(name: str, seed: int) -> list[Phase]:
+    """Return how an optimizer is trained; raises KeyError for a name that is not known."""
+    if name == "digits":
+        short = Recipe(functions=4, coordinates=256, updates=240, rate=3e-3, seed=seed)
+        digits = [DigitFamily()]
+        long = full(seed + 1, 240, functions=4, coordinates=384)
+        return [Phase(digits, short, 16), Phase(digits, long, 16)]
+    if name == "mixed":
+        mixed = [DigitFamily(activations=(activation,)) for activation in MIXED]
+        return [Phase(mixed, full(seed, 240, functions=4, coordinates=384), 12)]
+    if name == "paintings":
+        short = Recipe(
+            functions=2, coordinates=512, updates=300, rate=3e-3, log=True, every=30, seed=seed
+        )
+        long = full(seed + 1, 120, functions=2, coordinates=1024)
+        return [Phase([PaintingFamily(32)], short, 6), Phase([PaintingFamily(64)], long, 4)]
+    raise KeyError(f"no training is called {name!r}: digits, mixed or paintings")
+
+
+def scorer(phase: Phase, steps: int = 100) -> Callable[[LearnedOptimizer], float]:
+    """Return what judges phi: mean log-loss over the run and at its end, on held functions."""
+    rng = np.random.default_rng(10_000)
+    held = [family.sample(rng, phase.held) for family in phase.families]
+
+    def score(optimizer: LearnedOptimizer) -> float:
+        runs = [roll_out(optimizer, problem, steps).losses for problem in held]
+        logs = [losses[1:].clamp(min=1e-12).log() for losses in runs]
+        found = [float((log.mean(0) + log[-1]).median()) for log in logs]
+        return float(np.mean(found)) if np.isfinite(found).all() else float("inf")
+
+    return score
+
+
+def train(name: str, seed: int = 0, told: Callable[[str], None] = print) -> None:
+    """Train, from a checkpoint if there is one, and write phi; raises KeyError as `plan` does."""
+    torch.manual_seed(seed)
+    optimizer = read_trained("digits").optimizer if name == "mixed" else LearnedOptimizer()
+    optimizer.requires_grad_(True)
+    seconds = 0.0
+    for number, phase in enumerate(plan(name, seed), 1):
+        training = Training(optimizer, phase.families, phase.recipe, scorer(phase))
+        checkpoint = BUILD / f"{name}-{seed}-{number}.pt"
+        if checkpoint.exists():
+            training.resume(checkpoint)
+        training.run(
+            checkpoint=checkpoint,
+            told=lambda text, number=number: told(f"{name}, phase {number}: {text}"),
+        )
+        optimizer.load_state_dict(training.best_phi)
+        seconds += training.seconds
+        write_trained(
+            name,
+            optimizer,
+            {
+                "command": f"python book/retrain.py {name} --seed {seed}",
+                "seed": seed,
+                "phases": number,
+                "processor_seconds": round(seconds),
+                "score": training.best,
+                "torch": torch.__version__,
+            },
+        )
+
+
+def main() -> int:
+    """Train from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="+", choices=("digits", "mixed", "paintings"))
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    torch.set_num_threads(1)  # sums in one order, so that a resumed training is the same
+    for name in given.names:
+        train(name, given.seed, lambda text: print(text, flush=True))
+        print(f"written to {TRAINED / f'learning_{name}.npz'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
