@@ -51,10 +51,11 @@ def nesterov_plain(theta, grad, v, rate, mu):
     return right.momentum(theta, grad, v, rate, mu)
 
 
-@slip("learning.nesterov", "it looks ahead with the old velocity", rung="probes", read="(7.3)")
-def nesterov_old_velocity(theta, grad, v, rate, mu):
-    """The bracket has the new velocity."""
-    return theta - rate * (grad + mu * v), mu * v + grad
+@slip("learning.nesterov", "the new velocity is not damped", rung="probes", read="(7.3)")
+def nesterov_undamped(theta, grad, v, rate, mu):
+    """In the bracket, mu multiplies the new velocity."""
+    v = mu * v + grad
+    return theta - rate * (grad + v), v
 
 
 @slip("learning.nesterov", "the gradient is left out of the step", rung="probes", read="(7.3)")
