@@ -52,16 +52,16 @@ def plan(name: str, seed: int) -> list[Phase]:
     if name == "digits":
         short = Recipe(functions=4, coordinates=256, updates=240, rate=3e-3, seed=seed)
         digits = [DigitFamily()]
-        long = full(seed + 1, 240, functions=4, coordinates=384)
+        long = full(seed + 1, 80, functions=4, coordinates=384)
         return [Phase(digits, short, 16), Phase(digits, long, 16)]
     if name == "mixed":
         mixed = [DigitFamily(activations=(activation,)) for activation in MIXED]
-        return [Phase(mixed, full(seed, 240, functions=4, coordinates=384), 12)]
+        return [Phase(mixed, full(seed, 80, functions=4, coordinates=384), 12)]
     if name == "paintings":
         short = Recipe(
-            functions=2, coordinates=512, updates=300, rate=3e-3, log=True, every=30, seed=seed
+            functions=2, coordinates=512, updates=100, rate=3e-3, log=True, every=20, seed=seed
         )
-        long = full(seed + 1, 120, functions=2, coordinates=1024)
+        long = full(seed + 1, 40, functions=2, coordinates=1024)
         return [Phase([PaintingFamily(32)], short, 6), Phase([PaintingFamily(64)], long, 4)]
     raise KeyError(f"no training is called {name!r}: digits, mixed or paintings")
 

@@ -6,7 +6,8 @@ gradients are taken at once, by `torch.func`, on whatever device their tensors a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import gzip
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -86,6 +87,41 @@ def small_digits() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     order = np.random.default_rng(0).permutation(len(x))
     x, y = (x[order] / 16.0).astype(np.float32), y[order].astype(np.int64)
     return x[:1437], y[:1437], x[1437:], y[1437:]
+
+
+MNIST = "https://ossci-datasets.s3.amazonaws.com/mnist/"
+MNIST_FILES = {
+    "train-images-idx3-ubyte.gz": "md5:f68b3c2dcbeaaa9fbdd348bbdeb89473",
+    "train-labels-idx1-ubyte.gz": "md5:d53e105ee54ea40749a09fcbcd1e9432",
+    "t10k-images-idx3-ubyte.gz": "md5:9fb629c4189551a2d022fa330f9573f3",
+    "t10k-labels-idx1-ubyte.gz": "md5:ec29112dd5afa0611ce80d1b7f02629c",
+}
+
+
+def mnist(
+    address: str = MNIST, files: Mapping[str, str | None] = MNIST_FILES, cache: Path | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return MNIST as `small_digits` does, downloaded once; 784 numbers a picture.
+
+    address : where the four files lie, with a slash at its end; files : their names, in this
+    order, and their hashes.  Raises ValueError if a file is not what its hash or its header says.
+    """
+    import pooch
+
+    found = []
+    for name, known in files.items():
+        path = pooch.retrieve(address + name, known_hash=known, fname=name, path=cache)
+        data = gzip.decompress(Path(path).read_bytes())
+        if data[:3] != b"\0\0\x08":
+            raise ValueError(f"{name} from {address} is no IDX file of bytes: delete {path}")
+        sizes = np.frombuffer(data, ">u4", count=data[3], offset=4)
+        numbers = np.frombuffer(data, np.uint8, offset=4 + 4 * data[3])
+        found.append(numbers.reshape(sizes[0], -1))
+    x, y, x_test, y_test = found
+    scale = np.float32(1 / 255)
+    return (
+        x * scale, y[:, 0].astype(np.int64), x_test * scale, y_test[:, 0].astype(np.int64)
+    )  # fmt: skip
 
 
 ACTIVATIONS: dict[str, Callable[[], torch.nn.Module]] = {
@@ -246,6 +282,53 @@ class Features:
         return found
 
 
+VGG19 = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
+VGG19_PLAN = (64, 64, "M", 128, 128, "M", 256, 256, 256, 256, "M", 512, 512, 512, 512, "M", 512)
+
+
+class PretrainedFeatures:
+    """VGG-19's features in the place of random ones, for machines with a network.
+
+    plan : channels of each convolution, "M" for a pooling; the features are those before each
+    pooling. The weights are downloaded once, into PyTorch's cache or `folder`, and their hash is
+    checked against the file's name.
+    """
+
+    def __init__(
+        self,
+        address: str = VGG19,
+        plan: Sequence[int | str] = VGG19_PLAN,
+        folder: Path | None = None,
+    ):
+        state = torch.hub.load_state_dict_from_url(
+            address, model_dir=folder, progress=False, check_hash=True, weights_only=True
+        )
+        self.layers: list[tuple[torch.Tensor, torch.Tensor] | None] = []
+        index = 0
+        for step in plan:
+            if step == "M":
+                self.layers.append(None)
+                index += 1
+            else:
+                weight, bias = (state[f"features.{index}.{part}"] for part in ("weight", "bias"))
+                self.layers.append((weight, bias))
+                index += 2  # a ReLU has a number, too
+
+    def __call__(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """Return the features before each pooling, of x : (F, 3, H, W) in [0, 1]."""
+        mean = x.new_tensor([0.485, 0.456, 0.406])[:, None, None]
+        spread = x.new_tensor([0.229, 0.224, 0.225])[:, None, None]
+        found, x = [], (x - mean) / spread
+        for layer in self.layers:
+            if layer is None:
+                found.append(x)
+                x = torch.nn.functional.avg_pool2d(x, 2)
+            else:
+                weight, bias = (part.to(x) for part in layer)
+                x = torch.nn.functional.conv2d(x, weight, bias, padding=1).relu()
+        return found
+
+
 def gram(features: torch.Tensor) -> torch.Tensor:
     """Return the Gram matrices (F, C, C) of features (F, C, h, w). Source: eq (7.21)."""
     flat = features.flatten(2)
@@ -263,7 +346,7 @@ class Paintings:
         content: torch.Tensor,
         style: torch.Tensor,
         theta0: torch.Tensor,
-        features: Features,
+        features: Callable[[torch.Tensor], list[torch.Tensor]],
         weight: float,
         smooth: float,
     ):
