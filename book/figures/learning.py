@@ -22,7 +22,6 @@ from figures.learning_tasks import (
     TEST_CONTENTS,
     TEST_STYLES,
     TRAIN_STYLE,
-    Classifiers,
     DigitFamily,
     PaintingFamily,
     Paintings,
@@ -31,7 +30,6 @@ from figures.learning_tasks import (
     Quadratics,
     as_tensor,
     crop,
-    small_digits,
 )
 from figures.learning_training import (
     RIVALS,
@@ -674,53 +672,64 @@ def digits(
     return compare(optimizer, *problems, steps=steps)
 
 
-def accuracy(rule: LearnedOptimizer | tuple[Rule, float], held: int = 32) -> float:
-    """Return the mean share of held-out digits that networks trained for 100 steps get right."""
-    problem = DigitFamily().sample(np.random.default_rng(4000), held)
+def trained_by(rule: LearnedOptimizer | tuple[Rule, float], problem: Problem) -> torch.Tensor:
+    """Return theta (F, n) after 100 steps of the learned optimizer, or of a rule with a rate."""
     if isinstance(rule, LearnedOptimizer):
-        theta = roll_out(rule, problem, 100).theta
-    else:
-        theta = problem.theta0.clone()
-        theta.grad, (make, rate) = torch.zeros_like(theta), rule
-        optimizer = make([theta], rate)
-        for step in range(100):
-            theta.grad.copy_(problem.value_and_gradient(theta, step)[1])
-            optimizer.step()
-    x, y = (torch.from_numpy(a) for a in small_digits()[2:])
-    right = [(outputs(problem, one, x).argmax(-1) == y).float().mean() for one in theta]
-    return float(torch.stack(right).mean())
+        return roll_out(rule, problem, 100).theta
+    theta = problem.theta0.clone()
+    theta.grad, (make, rate) = torch.zeros_like(theta), rule
+    optimizer = make([theta], rate)
+    for step in range(100):
+        theta.grad.copy_(problem.value_and_gradient(theta, step)[1])
+        optimizer.step()
+    return theta
 
 
-def outputs(problem: Classifiers, theta: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """Return a network's outputs (B, K) for parameters theta (n,) and pictures x (B, D)."""
-    parts = theta.split([shape.numel() for shape in problem.shapes.values()])
-    named = {
-        name: part.view(shape)
-        for (name, shape), part in zip(problem.shapes.items(), parts, strict=True)
-    }
-    return torch.func.functional_call(problem.network, named, (x,))
+def dead_units(rule: LearnedOptimizer | tuple[Rule, float], held: int = 16) -> float:
+    """Return the share of ReLU units that are 0 on every digit after 100 steps."""
+    problem = DigitFamily(activations=("relu",)).sample(np.random.default_rng(4000), held)
+    x, (rows, columns) = problem.data[0], problem.shapes["0.weight"]
+    weight, bias, _ = trained_by(rule, problem).split(
+        [rows * columns, rows, problem.theta0.shape[1] - rows * columns - rows], dim=1
+    )
+    before = x @ weight.view(held, rows, columns).mT + bias[:, None]
+    return float((before <= 0).all(1).float().mean())
 
 
-def why_relu(optimizer: LearnedOptimizer | None = None, steps: int = 100) -> dict[str, np.ndarray]:
-    """Return, for sigmoid and ReLU networks under phi, how large gradients and weights become.
+FACTORS = (0.25, 0.5, 1.0, 2.0)
 
-    name -> (T+1, 2): median over functions of the gradient's root mean square, and of theta's.
+
+def other_steps(
+    optimizer: LearnedOptimizer | None = None, held: int = 16
+) -> dict[str, dict[float, tuple[float, float]]]:
+    """Multiply every step of a learned optimizer by a factor, on sigmoid and on ReLU networks.
+
+    Returns architecture -> factor -> median of the mean loss over 100 steps, and of the last loss.
     """
     optimizer = read_trained("digits").optimizer if optimizer is None else optimizer
-    found = {}
+    found: dict[str, dict[float, tuple[float, float]]] = {}
+    usual = optimizer.scale
     for name in ("20 sigmoid units", "20 ReLU units"):
-        problem = DigitFamily(**ARCHITECTURES[name]).sample(np.random.default_rng(4000), 16)
-        theta, state, rows = problem.theta0, None, []
-        for step in range(steps + 1):
-            _, gradient = problem.value_and_gradient(theta, step)
-            sizes = [
-                part.nan_to_num(1e9).square().mean(1).sqrt().median() for part in (gradient, theta)
-            ]
-            rows.append([float(size) for size in sizes])
-            run = roll_out(optimizer, problem, 1, theta, state, step)
-            theta, state = run.theta, run.state
-        found[name] = np.array(rows)
+        problem = DigitFamily(**ARCHITECTURES[name]).sample(np.random.default_rng(4000), held)
+        found[name] = {}
+        for factor in FACTORS:
+            optimizer.scale = factor * usual
+            losses = no_nan(roll_out(optimizer, problem, 100).losses)
+            optimizer.scale = usual
+            found[name][factor] = tuple(
+                float(np.median(v)) for v in (losses[1:].mean(0), losses[-5:].mean(0))
+            )
     return found
+
+
+def table_steps(found: Mapping[str, Mapping[float, tuple[float, float]]]) -> Table:
+    """Return the table of `other_steps`."""
+    rows = [
+        [f"{factor:g}", *(f"{number:.3f}" for name in found for number in found[name][factor])]
+        for factor in FACTORS
+    ]
+    head = [f"{name}: {what}" for name in found for what in ("mean of 100", "last five")]
+    return Table(["steps, times", *head], rows)
 
 
 # ---------------------------------------------------------------------- experiment c: neural art
@@ -869,7 +878,9 @@ def draw_response(data: Response) -> Figure:
         ax.axhline(0, lw=0.6, color=figures.FOREGROUND)
         ax.grid(True)
         ax.legend()
-    axes[1].set(xlabel="the next gradient")
+    ends = [-1, -1e-2, -1e-4, 0, 1e-4, 1e-2, 1]
+    labels = ["−1", "−0.01", "−0.0001", "0", "0.0001", "0.01", "1"]
+    axes[1].set(xlabel="the next gradient", xticks=ends, xticklabels=labels)
     return fig
 
 
