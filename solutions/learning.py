@@ -539,10 +539,10 @@ import torch
 
 def learned_step(x, h, c, phi, scale=0.1):
     """One step of the learned rule in PyTorch; arguments and results as in exercise 7.10."""
-    U1, W1, b1, U2, W2, b2, a, k = phi
-    h1, c1 = torch.lstm_cell(x, (h[0], c[0]), U1, W1, b1, torch.zeros_like(b1))
-    h2, c2 = torch.lstm_cell(h1, (h[1], c[1]), U2, W2, b2, torch.zeros_like(b2))
-    return scale * (h2 @ a + k), torch.stack([h1, h2]), torch.stack([c1, c2])
+    none = torch.zeros_like(phi[2])  # PyTorch's second bias
+    h1, c1 = torch.lstm_cell(x, (h[0], c[0]), *phi[:3], none)
+    h2, c2 = torch.lstm_cell(h1, (h[1], c[1]), *phi[3:6], none)
+    return scale * (h2 @ phi[6] + phi[7]), torch.stack([h1, h2]), torch.stack([c1, c2])
 
 
 # %% exercise="learning.learned_meta_gradient"
@@ -638,8 +638,8 @@ if __name__ == "__main__":
                     residual = (W @ theta[..., None])[..., 0] - y
                     losses.append(residual.square().sum(-1))
                     d = 2 * (residual[:, None] @ W)[:, 0]
-                    step, h, c = learned_step(d.reshape(-1, 1), h, c, phi)
-                    theta = theta + step.view_as(theta)
+                    change, h, c = learned_step(d.reshape(-1, 1), h, c, phi)
+                    theta = theta + change.view_as(theta)
             return torch.stack(losses)
 
         shapes = (80, 1), (80, 20), (80,), (80, 20), (80, 20), (80,), (20,), (1,)
