@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -80,30 +81,47 @@ def scorer(phase: Phase, steps: int = 100) -> Callable[[LearnedOptimizer], float
     return score
 
 
-def train(name: str, seed: int = 0, told: Callable[[str], None] = print) -> None:
-    """Train, from a checkpoint if there is one, and write phi; raises KeyError as `plan` does."""
+def train(
+    name: str,
+    seed: int = 0,
+    effort: float = 1.0,
+    keep: bool = False,
+    told: Callable[[str], None] = print,
+) -> None:
+    """Train, from a checkpoint if there is one, and write phi; raises KeyError as `plan` does.
+
+    effort : a share of the plan's updates; keep : write the best phi so far, and train no further
+    """
     torch.manual_seed(seed)
     optimizer = read_trained("digits").optimizer if name == "mixed" else LearnedOptimizer()
     optimizer.requires_grad_(True)
-    seconds = 0.0
+    command = f"python book/retrain.py {name} --seed {seed}"
+    command += f" --effort {effort:g}" if effort != 1 else ""
+    seconds, runs = 0.0, []
     for number, phase in enumerate(plan(name, seed), 1):
-        training = Training(optimizer, phase.families, phase.recipe, scorer(phase))
-        checkpoint = BUILD / f"{name}-{seed}-{number}.pt"
+        recipe = replace(phase.recipe, updates=max(1, round(effort * phase.recipe.updates)))
+        training = Training(optimizer, phase.families, recipe, scorer(phase))
+        checkpoint = BUILD / f"{name}-{seed}-{effort:g}-{number}.pt"
         if checkpoint.exists():
             training.resume(checkpoint)
-        training.run(
-            checkpoint=checkpoint,
-            told=lambda text, number=number: told(f"{name}, phase {number}: {text}"),
-        )
+        elif keep:
+            break
+        if not keep:
+            training.run(
+                checkpoint=checkpoint,
+                told=lambda text, number=number: told(f"{name}, phase {number}: {text}"),
+            )
         optimizer.load_state_dict(training.best_phi)
         seconds += training.seconds
+        runs.append(training.done)
         write_trained(
             name,
             optimizer,
             {
-                "command": f"python book/retrain.py {name} --seed {seed}",
+                "command": command,
                 "seed": seed,
-                "phases": number,
+                "runs": runs,
+                "planned": [part.recipe.updates for part in plan(name, seed)],
                 "processor_seconds": round(seconds),
                 "score": training.best,
                 "torch": torch.__version__,
@@ -116,10 +134,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="+", choices=("digits", "mixed", "paintings"))
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--effort", type=float, default=1.0, help="a share of the plan's updates")
+    parser.add_argument("--keep", action="store_true", help="write the best so far, do not train")
     given = parser.parse_args()
     torch.set_num_threads(1)  # sums in one order, so that a resumed training is the same
     for name in given.names:
-        train(name, given.seed, lambda text: print(text, flush=True))
+        train(name, given.seed, given.effort, given.keep, lambda text: print(text, flush=True))
         print(f"written to {TRAINED / f'learning_{name}.npz'}")
     return 0
 

@@ -255,7 +255,10 @@ def test_tuning_finds_the_best_rate_of_its_grid():
 @pytest.mark.parametrize("name", ["digits", "mixed", "paintings"])
 def test_kept_phi_says_how_it_was_made(name):
     kept = train.read_trained(name)
-    assert kept.made["command"] == f"python book/retrain.py {name} --seed {kept.made['seed']}"
+    assert kept.made["command"].startswith(
+        f"python book/retrain.py {name} --seed {kept.made['seed']}"
+    )
+    assert len(kept.made["runs"]) <= len(kept.made["planned"])
     assert kept.made["processor_seconds"] > 0
     assert not any(p.requires_grad for p in kept.optimizer.parameters())
     assert sum(path.stat().st_size for path in train.TRAINED.glob("*.npz")) < 200_000
