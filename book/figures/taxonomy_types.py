@@ -692,7 +692,8 @@ def train_captions(seed: int = 0, steps: int = 3000, device: str | None = None) 
     """One to many: a picture in, a caption out, word by word.
 
     Baseline: the caption of the most similar picture in training.  Both are scored on the
-    validation part, which nothing was chosen by; on the test, the baseline is never right.
+    validation part, where the number of pictures was chosen; on the test, the baseline is never
+    right.
     """
     torch.manual_seed(seed)
     where, parts = device_of(device), datasets.scenes()
