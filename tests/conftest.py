@@ -26,7 +26,7 @@ QUIET = [
 
 @pytest.fixture(scope="session")
 def chromium():
-    """A headless browser."""
+    """The one headless browser of a test process: a second driver beside it does not start."""
     if not CHROMIUM.exists():
         pytest.fail(
             f"{CHROMIUM} is missing, and no page can be opened. Install it "

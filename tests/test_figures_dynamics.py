@@ -348,22 +348,10 @@ STATIC = """<!doctype html><meta charset="utf-8"><body style="width: {width}px">
 <script>{script}</script>"""
 
 
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    quiet = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-    quiet += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=quiet)
-        yield opened
-        opened.close()
-
-
 @pytest.fixture
-def widget(browser):
+def widget(chromium):
     """The sliders alone on a page; the whole page is opened in tests/test_book.py."""
-    page = browser.new_page(viewport={"width": 390, "height": 900})
+    page = chromium.new_page(viewport={"width": 390, "height": 900})
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
     script = (ROOT / "book/_static/phase.js").read_text(encoding="utf-8")

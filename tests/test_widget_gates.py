@@ -9,37 +9,19 @@ import pytest
 from figures import gates as lab
 
 ROOT = Path(__file__).resolve().parent.parent
-CHROMIUM = Path("/usr/bin/chromium")
-QUIET = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
 pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
-def page():
+def page(chromium):
     """The element and its script alone, on a phone's width."""
-    if not CHROMIUM.exists():
-        pytest.fail(f"{CHROMIUM} is missing: apt-get install chromium, or -m 'not browser'")
-    from playwright.sync_api import sync_playwright
-
     script = (ROOT / "book/_static/gates.js").read_text(encoding="utf-8")
     style = (ROOT / "book/_static/course.css").read_text(encoding="utf-8")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=QUIET)
-        opened = browser.new_page(viewport={"width": 390, "height": 900})
-        opened.set_content(f"<style>{style}</style>{lab.unit_html()}<script>{script}</script>")
-        opened.wait_for_selector(".rnn-gates.rnn-widget")
-        yield opened
-        browser.close()
+    opened = chromium.new_page(viewport={"width": 390, "height": 900})
+    opened.set_content(f"<style>{style}</style>{lab.unit_html()}<script>{script}</script>")
+    opened.wait_for_selector(".rnn-gates.rnn-widget")
+    yield opened
+    opened.close()
 
 
 def move(page, name: str, value: float) -> None:
