@@ -16,7 +16,8 @@ import torch
 from matplotlib.figure import Figure
 
 from course import datasets, figures
-from figures.bptt import Table, orthogonal
+from figures.bptt import orthogonal
+from figures.tables import Table
 
 START, END = "<start>", "<end>"
 CHANNELS, H = 32, 128

@@ -19,7 +19,8 @@ import torch
 from matplotlib.figure import Figure
 
 from course import datasets, figures
-from figures.bptt import Table, orthogonal, power
+from figures.bptt import orthogonal
+from figures.tables import Table, power
 from solutions.dynamics import (
     driven,
     jacobian,

@@ -16,7 +16,8 @@ import torch
 from matplotlib.figure import Figure
 
 from course import figures
-from figures.bptt import Table, difference, power
+from figures.bptt import difference
+from figures.tables import Table, power
 from solutions.gates import (
     from_torch,
     gru_after,

@@ -17,8 +17,8 @@ import torch
 from matplotlib.figure import Figure
 
 from course import figures
-from figures.bptt import Table
 from figures.gates_names import KneserNey
+from figures.tables import Table
 from solutions.gates import from_torch, sigmoid
 
 SYMBOLS = '\n "()[]abcdefgh'

@@ -17,7 +17,7 @@ import torch
 from matplotlib.figure import Figure
 
 from course import datasets, figures
-from figures.bptt import Table
+from figures.tables import Table
 from solutions.bptt import clip, grad_o
 from solutions.gates import bits_per_character, lstm_backward, lstm_forward, sample
 

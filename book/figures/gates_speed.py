@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from figures.bptt import Table
+from figures.tables import Table
 from solutions.gates import lstm_forward, to_torch
 
 

@@ -14,7 +14,7 @@ import torch
 
 from figures import taxonomy_types as types
 from figures import taxonomy_vision as vision
-from figures.bptt import Table
+from figures.tables import Table
 
 STEPS = {
     "language": 1200,

@@ -18,7 +18,8 @@ import torch
 from matplotlib.figure import Figure
 
 from course import figures
-from figures.bptt import Table, difference, median_seconds, orthogonal, power
+from figures.bptt import difference, median_seconds, orthogonal
+from figures.tables import Table, power
 from solutions import bptt
 from solutions.taxonomy import (
     bidirectional,

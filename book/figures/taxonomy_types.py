@@ -24,7 +24,7 @@ from course import datasets, figures
 from course.datasets import Melody, Vocabulary
 from course.datasets.shapes import RELATIONS
 from figures import taxonomy_baselines as baselines
-from figures.bptt import Table
+from figures.tables import Table
 
 BLUE, VERMILION, GREEN = (figures.PALETTE[name] for name in ("blue", "vermilion", "green"))
 PURPLE, OCHRE = figures.PALETTE["purple"], figures.PALETTE["ochre"]

@@ -18,7 +18,8 @@ from matplotlib.figure import Figure
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from course import figures, graphs
-from figures.bptt import BLUE, GREEN, VERMILION, Table, difference, median_seconds, power
+from figures.bptt import BLUE, GREEN, VERMILION, difference, median_seconds
+from figures.tables import Table, power
 from solutions import unfolding as reference
 from solutions.unfolding import step, unfold
 

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from course import graphs
 from course.graphs import Graph, Node
-from figures.bptt import Table
+from figures.tables import Table
 from solutions.unfolding import unfold
 
 B, D, H, K = 2, 3, 4, 5
