@@ -488,6 +488,38 @@ def test_what_a_question_leaves_running_ends_with_it(numpy_only):
         assert len(children(numpy_only.process.pid)) <= 2
 
 
+def test_a_killed_graders_folder_is_removed_by_the_next_and_a_living_ones_stays():
+    code = f"""
+        import os, sys
+        sys.path[:0] = [{str(HOUSE)!r}]
+        from autograder.sandbox.client import Zygote
+        print(Zygote(False)._folder, flush=True)
+        os.kill(os.getpid(), 9)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False
+    )
+    left = Path(done.stdout.strip())
+    assert left.is_dir()
+    with Zygote(False) as living:
+        assert left.is_dir()  # it might have been made a moment ago, and not be locked yet
+        for folder in (left, Path(living._folder)):
+            os.utime(folder, (time.time() - 100, time.time() - 100))
+        with Zygote(False):
+            assert not left.exists()
+            assert Path(living._folder).is_dir()
+
+
+def test_a_cell_that_waits_for_the_processor_is_given_time(numpy_only):
+    slow = (
+        "import time\nend = time.monotonic() + 2.5\nwhile time.monotonic() < end: time.sleep(0.01)"
+    )
+    with numpy_only.submission(limits=QUICK) as submission:
+        assert submission.cell(slow + "\nprint('done')")[0]["text"] == "done\n"
+        (stopped,) = submission.cell("while True: pass")
+        assert "and was stopped" in stopped["evalue"]
+
+
 def test_it_ends_with_its_grader():
     """Even if the grader is killed, and the submission does all it can to stay."""
     code = f"""

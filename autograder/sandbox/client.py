@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import fcntl
 import functools
 import os
 import shutil
@@ -22,7 +23,7 @@ from typing import Any
 
 from autograder.sandbox import frames
 from autograder.sandbox.jail import Limits
-from course.calls import Call, Finding
+from course.calls import BUSY, Call, Finding
 from course.exercise import RUNGS, Exercise
 
 COURSE = Path(__file__).resolve().parent.parent.parent / "course"
@@ -48,13 +49,19 @@ class NotIsolatedError(RuntimeError):
     """This machine gives no isolation; the message says which step failed and what to do."""
 
 
+FOLDER = "rnn-jail-"
+"""How the name of a warm process's temporary folder begins."""
+
+
 class Zygote:
     """A warm process, with torch or without, that forks a jailed process for each submission."""
 
     def __init__(self, torch: bool, isolate: bool = True) -> None:
         self.isolate = isolate
         self._replaced = () if torch else REPLACED
-        self._folder = tempfile.mkdtemp(prefix="rnn-jail-")
+        _sweep()
+        self._folder = tempfile.mkdtemp(prefix=FOLDER)
+        self._lock = _locked(self._folder)
         course = Path(self._folder) / "lib" / "course"
         course.mkdir(parents=True)
         for name in ALLOWED:
@@ -153,12 +160,38 @@ class Zygote:
         self.process.kill()
         self.process.wait()
         shutil.rmtree(self._folder, ignore_errors=True)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     def __enter__(self) -> Zygote:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _locked(folder: str | Path) -> int | None:
+    """Hold a folder; None if another process does."""
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(held)
+        return None
+    return held
+
+
+def _sweep() -> None:
+    """Remove what killed graders left; a folder of this minute may not have its lock yet."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - folder.stat().st_mtime < 60:
+                continue
+            held = _locked(folder)
+            if held is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+                os.close(held)
 
 
 class Gone(Exception):
@@ -213,7 +246,8 @@ class Submission:
 
     def cell(self, source: str) -> list[dict[str, Any]]:
         """Run one cell; returns its outputs, unsanitised.  Raises Gone."""
-        reply = self._ask({"do": "cell", "source": source}, self.limits.cell_seconds + GRACE)
+        seconds = BUSY * self.limits.cell_seconds + GRACE
+        reply = self._ask({"do": "cell", "source": source}, seconds)
         outputs = reply.get("outputs")
         return outputs if isinstance(outputs, list) else []
 
@@ -224,7 +258,7 @@ class Submission:
     @contextlib.contextmanager
     def question(self, exercise: Exercise) -> Iterator[Question]:
         """Fork a process that answers one exercise's calls.  Raises Gone."""
-        seconds = 3 * self.limits.call_seconds
+        seconds = 3 * BUSY * self.limits.call_seconds
         mine, theirs = socket.socketpair()
         if self.dead:
             raise Gone(self.dead)

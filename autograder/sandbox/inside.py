@@ -18,7 +18,6 @@ import sys
 import time
 import traceback
 import types
-from collections.abc import Iterator
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from typing import Any
@@ -308,19 +307,6 @@ def _submission(
                 os.close(descriptor)
 
 
-@contextlib.contextmanager
-def _alarm(seconds: float) -> Iterator[None]:
-    def interrupt(signum: int, frame: Any) -> None:
-        raise TimeoutError(f"the cell still ran after {seconds:.0f} s, and was stopped")
-
-    signal.signal(signal.SIGALRM, interrupt)
-    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-
-
 def _outputs(shell: Any, source: str, limits: jail.Limits) -> list[dict[str, Any]]:
     """Run one cell; what breaks the capturing of its outputs becomes its output."""
     try:
@@ -342,10 +328,12 @@ def _cell(shell: Any, source: str, limits: jail.Limits) -> list[dict[str, Any]]:
     """Run one cell as a notebook would; its outputs in nbformat's terms, limited in size."""
     from IPython.utils.capture import capture_output
 
+    from course.calls import limit
+
     outputs: list[dict[str, Any]] = []
     with capture_output() as captured, contextlib.suppress(SystemExit):
         try:
-            with _alarm(limits.cell_seconds):
+            with limit(limits.cell_seconds, TimeoutError):
                 result = shell.run_cell(source, store_history=False, silent=False)
         except TimeoutError as late:
             result = types.SimpleNamespace(error_before_exec=None, error_in_exec=late, result=None)

@@ -40,7 +40,9 @@ class Limits:
     exercise take kilobytes, a small training a few hundred MB; file_bytes: what it may write, as
     much as the tmpfs holds; processes: itself, one question, and a few threads; open_files: pipes
     and a figure or two; cpu_seconds: of one process, above any honest cell; wall_seconds: for all
-    of a submission; cell_seconds: for one cell, three times the longest honest one.
+    of a submission, by the clock; cell_seconds: for one cell, three times the longest honest one;
+    call_seconds: for one call.  The last two are of processor time: by the clock a cell or a call
+    may take ``course.calls.BUSY`` times as much, so that a busy machine takes nobody's points.
     """
 
     extra_memory: int = 1 << 30
@@ -48,7 +50,7 @@ class Limits:
     processes: int = 24
     open_files: int = 128
     cpu_seconds: int = 120
-    wall_seconds: float = 180.0
+    wall_seconds: float = 300.0
     cell_seconds: float = 20.0
     call_seconds: float = 10.0
     output_bytes: int = 100_000
