@@ -49,7 +49,7 @@ class NotIsolatedError(RuntimeError):
     """This machine gives no isolation; the message says which step failed and what to do."""
 
 
-FOLDER = "rnn-jail-"
+FOLDER = "rnn-grader-"
 """How the name of a warm process's temporary folder begins."""
 
 
