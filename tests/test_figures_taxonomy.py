@@ -264,15 +264,6 @@ def test_activity_network_learns_more_than_frames_show(monkeypatch):
     assert data.result.parameters < lab.count(lab.framewise(256, 6, 112))
 
 
-def test_captions_begin_to_be_captions(monkeypatch):
-    monkeypatch.setattr(datasets, "scenes", small("scenes", 600, 40, 40))
-    data = lab.train_captions(steps=120)
-    known = {w for text in (*data.true, "a two three left right of above below") for w in text}
-    assert {w for text in data.said for w in text} <= known | set("abcdefghijklmnopqrstuvwxyz ")
-    assert len(data.said) == 6
-    assert 0 <= data.unseen <= 1
-
-
 def test_music_network_learns(monkeypatch):
     parts = datasets.chorales()
     few = Parts(parts.train[:40], parts.validation[:8], parts.test[:8])
@@ -286,7 +277,6 @@ def test_music_network_learns(monkeypatch):
 
 def test_every_figure_draws(monkeypatch, few):
     monkeypatch.setattr(datasets, "films", small("films", 4, 2, 2))
-    monkeypatch.setattr(datasets, "scenes", small("scenes", 8, 6, 6))
     rng = np.random.default_rng(0)
     result = lab.Result("", "", "", 0.0, 0.0, "", "higher", 1, 0.0, 0, 1)
     tunes = datasets.chorales().test[:3]
@@ -294,7 +284,6 @@ def test_every_figure_draws(monkeypatch, few):
         lab.draw_language(lab.Languages(result, rng.integers(1, 9, (30, 30)))),
         lab.draw_music(lab.Music(result, tunes[0], tunes[1:])),
         lab.draw_activity(lab.train_activity(steps=2)),
-        lab.draw_captions(lab.train_captions(steps=2)),
     ]
     for figure in drawn:
         assert isinstance(figure, Figure)

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from course import datasets, figures
 from figures.bptt import orthogonal
 from figures.tables import Table
+from figures.taxonomy_types import FRESH
 
 START, END = "<start>", "<end>"
 CHANNELS, H = 32, 128
@@ -124,8 +125,9 @@ WAYS = ("every step", "first step", "nowhere")
 
 @functools.cache
 def scenes() -> datasets.Parts:
-    """Return the scenes, drawn once."""
-    return datasets.scenes()
+    """Return the scenes to learn from, and others drawn after the network's size was chosen."""
+    fresh = datasets.scenes((1, 500, 500), seed=FRESH)
+    return datasets.Parts(datasets.scenes().train, fresh.validation, fresh.test)
 
 
 def same(one: str, other: str) -> bool:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, binary_cross_entropy_with_logits, cross_entropy, pad
 
 from course import datasets, figures
-from figures.taxonomy_types import Result, accuracy, count, device_of, fit
+from figures.taxonomy_types import FRESH, Result, accuracy, count, device_of, fit
 
 BLUE, VERMILION, GREEN = (figures.PALETTE[name] for name in ("blue", "vermilion", "green"))
 
@@ -215,7 +215,8 @@ def train_glimpses(
     can read a digit that it happens to see.
     """
     where, parts = device_of(device), datasets.cluttered(sizes, side=SIDE, pieces=4)
-    x, _, tests = (torch.from_numpy(part.x).float().to(where) for part in parts)
+    test = datasets.cluttered(sizes, side=SIDE, pieces=4, seed=FRESH).test
+    x, tests = (torch.from_numpy(part.x).float().to(where) for part in (parts.train, test))
     y, place = torch.from_numpy(parts.train.y).to(where), parts.train.place
 
     def glimpser(policy: str) -> tuple[Glimpser, Looks, float]:
@@ -241,7 +242,7 @@ def train_glimpses(
 
         fit(model, loss, len(y), steps, seed)
         with torch.no_grad():
-            return accuracy(model(tests).argmax(-1).cpu().numpy(), parts.test.y)
+            return accuracy(model(tests).argmax(-1).cpu().numpy(), test.y)
 
     model, looks, seconds = glimpser("learned")
     _, chance, _ = glimpser("random")
@@ -250,14 +251,14 @@ def train_glimpses(
     said = looks.o.argmax(-1).cpu().numpy()
     places, anywhere = (each.place.cpu().numpy() for each in (looks, chance))
     result = Result(
-        "cluttered digits", "fixed input", "accuracy", accuracy(said[-1], parts.test.y),
-        accuracy(chance.o[-1].argmax(-1).cpu().numpy(), parts.test.y), "random places", "higher",
+        "cluttered digits", "fixed input", "accuracy", accuracy(said[-1], test.y),
+        accuracy(chance.o[-1].argmax(-1).cpu().numpy(), test.y), "random places", "higher",
         count(model), seconds, seed, steps,
     )  # fmt: skip
     return Glimpses(
-        result, mlp, conv, (said == parts.test.y).mean(1), looked_at(places, parts.test.place),
-        looked_at(anywhere, parts.test.place), parts.test.x[:6], places[:, :6], said[-1, :6],
-        parts.test.y[:6],
+        result, mlp, conv, (said == test.y).mean(1), looked_at(places, test.place),
+        looked_at(anywhere, test.place), test.x[:6], places[:, :6], said[-1, :6],
+        test.y[:6],
     )  # fmt: skip
 
 
