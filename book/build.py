@@ -78,7 +78,7 @@ def get_mathjax() -> Path:
     """Return a folder with MathJax, fetched if need be.
 
     served/ is the part that the book serves; inline.js is what a page can carry in itself, as
-    nbgrader's pages do (autograder/mathematics.py).
+    nbgrader's pages do (autograder/mathematics.py); axe.min.js is what a test looks at pages with.
     """
     work, lock = BUILD / "mathjax", BOOK / "package-lock.json"
     ready = work / f"fetched-{digest([lock])}"
@@ -116,6 +116,7 @@ def get_mathjax() -> Path:
     # One script: the second part must be there before the first one's start, which comes next.
     parts = [(es5 / part).read_text(encoding="utf-8") for part in ("tex-svg.js", "ui/safe.js")]
     (staged / "inline.js").write_text("\n".join(parts), encoding="utf-8")
+    shutil.copy(work / "node_modules/axe-core/axe.min.js", staged)
     shutil.rmtree(work / "node_modules")
     return staged.rename(ready)  # last, so that a half-finished fetch is never taken for a whole
 

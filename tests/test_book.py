@@ -370,6 +370,21 @@ def test_page_opens_well(chromium, html, served, name, scheme, width, theme):
             assert letters[0] == letters[1]
 
 
+AXE = """async () => (await axe.run(document, {resultTypes: ['violations']})).violations
+  .filter(found => ['serious', 'critical'].includes(found.impact))
+  .map(found => `${found.id}: ${found.help}: ${found.nodes[0].html.slice(0, 300)}`)"""
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("name", [*PAGES, "search"])
+def test_page_shuts_nobody_out(chromium, html, name, theme):
+    with Opened(chromium, html.as_uri(), theme=theme) as opened:
+        page = opened.go(f"{name}.html")
+        page.add_script_tag(path=build_script().get_mathjax() / "axe.min.js")
+        assert page.evaluate(AXE) == []
+
+
 @pytest.mark.browser
 def test_equation_link_brings_its_equation_into_view(chromium, html):
     for name in PAGES:
