@@ -17,7 +17,7 @@ from figures import taxonomy_vision as vision
 from figures.tables import Table
 
 STEPS = {
-    "language": 1200,
+    "language": 2000,
     "music": 300,
     "sentiment": 500,
     "tagger": 300,
