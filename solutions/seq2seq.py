@@ -701,7 +701,7 @@ class Seq2Seq(torch.nn.Module):
 #
 # "four thousand and two" is what people say; here without the "and": `four thousand two` becomes
 # `4002`. The zeros are not in the source, and the digits of the target do not stand one to one
-# under the words. The next cell trains your network twice, once with the context "last" and once
+# under the words. The next cells train your network twice, once with the context "last" and once
 # with additive attention, on numbers below 100,000 of which some are held out. It takes some
 # seconds.
 
@@ -751,7 +751,7 @@ if __name__ == "__main__":
             digits = [int(k) for k in symbols]
             return "".join(map(str, digits[: digits.index(END)] if END in digits else digits))
 
-        def train(kind, updates=300, batch=64):
+        def train(kind, updates=200, batch=64):
             """Adam with a falling rate, and clipping."""
             torch.manual_seed(0)
             rng = np.random.default_rng(6)
@@ -771,20 +771,32 @@ if __name__ == "__main__":
 
         order = np.random.default_rng(0).permutation(np.arange(1, 100_000))
         held_out, training = order[:500], order[500:]
-        networks = {kind: train(kind) for kind in ("last", "additive")}
         x, lengths, _ = arrays(held_out)
-        for kind, network in networks.items():
-            made = network.greedy(x, lengths, BEGIN, END, 7)
+        networks = {}
+
+        def report(kind):
+            """Train one network, and count the held-out numbers that it gets right."""
+            networks[kind] = train(kind)
+            made = networks[kind].greedy(x, lengths, BEGIN, END, 7)
             right = sum(read(y) == str(n) for y, n in zip(made.T, held_out, strict=True))
             print(f'context "{kind}": {right} of {len(held_out)} held-out numbers right')
 
+        report("last")
+
+# %% [markdown]
+# The same with attention, and where it looks while it writes a number.
+
+# %%
+if __name__ == "__main__":
+    if ready("seq2seq.Seq2Seq"):
+        report("additive")
         shown = 70_512
-        x, lengths, y = arrays([shown])
-        _, alpha = networks["additive"](x, lengths, torch.tensor([BEGIN]), y)
+        source, length, y = arrays([shown])
+        _, alpha = networks["additive"](source, length, torch.tensor([BEGIN]), y)
         figures.style()
         figure, axis = plt.subplots(figsize=(5, 3.2))
         axis.imshow(alpha[:, :, 0].detach(), cmap="Blues", vmin=0, vmax=1)
-        axis.set_xticks(range(len(x)), spell(shown), rotation=30)
+        axis.set_xticks(range(len(source)), spell(shown), rotation=30)
         axis.set_yticks(range(len(y)), [*str(shown), "end"])
         axis.set(xlabel="looked at", ylabel="written")
         figures.show(figure)
@@ -799,8 +811,8 @@ if __name__ == "__main__":
     if ready("seq2seq.Seq2Seq", "seq2seq.greedy", "seq2seq.beam_search"):
         found = {"greedy": [], "beam": []}
         for n in held_out[:100]:
-            x, _, _ = arrays([n])
-            step, state = networks["last"].starter(x[:, 0])
+            source, _, _ = arrays([n])
+            step, state = networks["last"].starter(source[:, 0])
             found["greedy"].append(greedy(step, state, BEGIN, END, 7))
             found["beam"].append(beam_search(step, state, BEGIN, END, 4, 7, 0.0))
         for name, made in found.items():
