@@ -19,6 +19,10 @@ from solutions.gates import gru_forward
 from solutions.seq2seq import Seq2Seq, mingru
 
 
+STEP = 1e-30
+"""Of the complex step, (3.25)."""
+
+
 class Step(NamedTuple):
     """One step of a decoder whose source has T symbols.
 
@@ -135,6 +139,42 @@ def table_scan(found: Sequence[Scan]) -> Table:
     ]
     return Table(
         ["steps T", "sweeps", "minGRU by a loop / scan", "GRU / scan", "states differ by"], rows
+    )
+
+
+class Flips(NamedTuple):
+    """Whether one unit can turn its state around, as the parity of a string of bits wants it.
+
+    steps; right : share of the steps at which the sign of a one-unit GRU, its weights chosen by
+    hand, is the parity so far; gru : its dh(t)/dh(t-1) where the bit is 1; mingru : the smallest
+    and the largest of random minGRUs
+    """
+
+    steps: int
+    right: float
+    gru: float
+    mingru: tuple[float, float]
+
+
+def flips(steps: int = 1000, units: int = 500) -> Flips:
+    """Let a hand-made GRU follow the parity of random bits, and look for a minGRU that could."""
+    rng = np.random.default_rng(0)
+    bits = rng.integers(0, 2, (steps, 1, 1)).astype(float)
+    # r is always 1, u is the bit, n is -h with its size restored; blocks of rows r, u, n.
+    U, W, b = np.array([[0.0], [40], [0]]), np.array([[0.0], [0], [-3]]), np.array([20.0, -20, 0])
+    h, _ = gru_forward(bits, np.ones((1, 1)), U, W, b)
+    parity = np.cumsum(bits[:, 0, 0]) % 2
+    moved, _ = gru_forward(np.ones((1, 1, 1)), np.array([[0.5 + STEP * 1j]]), U, W, b)
+    Uz, Un = (rng.normal(0, 3, (units, 1)) for _ in range(2))
+    bz, bn = (rng.normal(0, 3, units) for _ in range(2))
+    # One step of each, from any state.
+    before = rng.normal(size=(1, units)) + STEP * 1j
+    slopes = mingru(rng.normal(size=(1, 1, 1)), before, Uz, bz, Un, bn).imag / STEP
+    return Flips(
+        steps,
+        float(np.mean((h[:, 0, 0] < 0) == (parity == 1))),
+        float(moved.imag[0, 0, 0] / STEP),
+        (float(slopes.min()), float(slopes.max())),
     )
 
 

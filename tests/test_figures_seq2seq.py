@@ -1,0 +1,240 @@
+"""The experiments of chapter 6, by their numbers: what the prose says is what the data says.
+
+Nothing here depends on how fast the machine is.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from figures import seq2seq as lab
+from figures import seq2seq_corpus as corpora
+from figures import seq2seq_films as films
+from figures import seq2seq_lengths as lengths
+from figures import seq2seq_phrases as phrases
+from figures import seq2seq_scan as scans
+
+from course import datasets
+from course.datasets import Vocabulary, originals
+from solutions.seq2seq import beam_search, bleu, greedy, masked_cross_entropy
+
+# ------------------------------------------------------------------------------ what they share
+
+TOY = ("ab", "b", "abba", "baa", "a", "bb")
+
+
+@pytest.fixture(scope="module")
+def toy():
+    """A network that has hardly learnt to say a string twice."""
+    return lab.train(TOY, [each * 2 for each in TOY], steps=30, hidden=8, embed=4)
+
+
+def test_pairs_are_cut_to_their_batch(toy):
+    pairs = lab.numbered(toy.source, toy.target, TOY, TOY, torch.device("cpu"))
+    assert pairs.x.shape == (4, 6)
+    assert pairs.y.shape == (5, 6)
+    batch = pairs.batch(np.array([1, 0]))
+    assert batch.lengths.tolist() == [1, 2]
+    assert batch.x.shape == (2, 2)
+    assert batch.y.shape == (3, 2)
+    assert lab.texts(lab.said(pairs.y, toy.target)) == list(TOY)
+
+
+def test_loss_is_the_mean_of_the_real_symbols(toy):
+    """(6.16), by NumPy; padding more changes nothing."""
+    pairs = lab.numbered(toy.source, toy.target, TOY, TOY, torch.device("cpu"))
+    with torch.no_grad():
+        o, _ = toy.model(pairs.x, pairs.lengths, torch.zeros_like(pairs.lengths), pairs.y)
+        loss = float(lab.loss_of(toy.model, pairs))
+        longer = pairs._replace(y=torch.cat([pairs.y, torch.zeros_like(pairs.y)]))
+        assert float(lab.loss_of(toy.model, longer)) == pytest.approx(loss, rel=1e-6)
+    y = pairs.y.numpy()
+    want, _ = masked_cross_entropy(o.double().numpy(), y, (y > 0) * 1.0)
+    assert loss == pytest.approx(want, rel=1e-5)
+
+
+def test_a_batch_is_translated_as_each_alone_is(toy):
+    """A batch with padding against greedy search over one sequence without, and a beam of 1."""
+    found = lab.translate(toy, TOY, limit=9, size=4)
+    for text, mine in zip(TOY, found, strict=True):
+        x = torch.from_numpy(toy.source.encode([text])[0][:, 0])
+        step, state = toy.model.starter(x)
+        alone, _ = greedy(step, state, lab.BEGIN, toy.end, 9)
+        assert beam_search(step, state, lab.BEGIN, toy.end, 1, 9, 0.0)[0] == alone
+        assert tuple(s for s in toy.target.decode(np.array(alone)) if s != lab.END) == mine
+
+
+def test_struck_symbols_are_unknown_ones():
+    """With every symbol struck, a network can't tell its sources apart."""
+    blind = lab.train("ab", ["x", "yy"], steps=60, hidden=8, embed=4, hidden_share=1.0)
+    x = torch.full((1, 2), Vocabulary.UNKNOWN)
+    one = torch.ones(2, dtype=torch.int64)
+    y = torch.tensor([[3, 4]])
+    with torch.no_grad():
+        o, _ = blind.model(x, one, 0 * one, y)
+    assert torch.equal(o[:, 0], o[:, 1])
+    unseen = lab.numbered(blind.source, blind.target, "c", ["x"], torch.device("cpu"))
+    assert unseen.x.tolist() == [[Vocabulary.UNKNOWN]]
+
+
+def test_attention_is_kept_for_each_symbol_said(toy):
+    looked = lab.look(toy, "abb")
+    assert looked.alpha.shape == (len(looked.said) + 1, 3)
+    np.testing.assert_allclose(looked.alpha.sum(1), 1, rtol=1e-5)
+    lab.plt.close(lab.draw_maps([looked], (1, 1)))
+
+
+# ------------------------------------------------------------------------------------------ dates
+
+
+def test_a_date_without_its_month():
+    assert lab.but_month("1987-06-05") == "1987-05"
+    assert lab.but_month("1987-06-05") == lab.but_month("1987-12-05")
+    assert lab.but_month("1987-06-05") != lab.but_month("1987-06-15")
+
+
+@pytest.fixture(scope="module")
+def dates():
+    return lab.dates()
+
+
+# ---------------------------------------------------------------------------------------- phrases
+
+
+def test_bleu_is_the_chapters_where_there_is_enough_to_count():
+    """sacrebleu's number against exercise 6.10, on sentences that need no smoothing."""
+    found = ["the old man had a red boat and a dog", "the sea was cold and still today"]
+    wanted = ["the old man had a red boat and a bird", "the sea was round and still today"]
+    want = bleu([f.split() for f in found], [[w.split()] for w in wanted])
+    assert phrases.score(found, wanted).bleu == pytest.approx(100 * want, rel=1e-9)
+    perfect = phrases.score(wanted, wanted)
+    assert perfect == pytest.approx((1.0, 100.0, 100.0))
+
+
+def test_baselines_of_phrases():
+    known = datasets.Phrases(
+        ("Swiss Franc", "Italian", "Cuba"), ("franco svizzero", "italian", "cuba"), ("x",) * 3
+    )
+    assert phrases.trigrams("Ab") == {"  a", " ab", "ab "}
+    assert phrases.nearest_phrases(["French Franc", "Italia"], known) == [
+        "franco svizzero",
+        "italian",
+    ]
+    assert phrases.copies(["Peru"], known) == ["peru"]
+    assert phrases.copies(["Peru"], known._replace(other=("a", "Italian", "Cuba"))) == ["Peru"]
+
+
+def test_a_step_that_remembers_is_the_same_step(toy):
+    x = torch.from_numpy(toy.source.encode(["abba"])[0][:, 0])
+    step, state = toy.model.starter(x)
+    remembered = phrases.remembering(step, state)
+    want, logp = greedy(step, state, lab.BEGIN, toy.end, 9)
+    for _ in range(2):  # the second time from memory
+        found = greedy(remembered, (), lab.BEGIN, toy.end, 9)
+        assert found[0] == want
+        assert found[1] == pytest.approx(logp, rel=1e-6)
+    assert phrases.logp_of(remembered, want) == pytest.approx(logp, rel=1e-6)
+
+
+def test_a_beam_of_one_is_greedy_search(toy):
+    part = datasets.Phrases(TOY, tuple(each * 2 for each in TOY), ("toy",) * len(TOY))
+    one, wide = phrases.beams(toy, part, widths=(1, 3), penalties=(0.0,), limit=9)
+    assert (one.width, one.better, one.worse) == (1, 0, 0)
+    assert one.score.exact == np.mean(
+        lab.right(lab.texts(lab.translate(toy, TOY, limit=9)), part.other)
+    )
+    assert one.calls < wide.calls <= 3 * 9
+    assert len(phrases.table_beams([one, wide]).rows) == 2
+
+
+# ---------------------------------------------------------------------------------------- lengths
+
+
+def test_strings_and_their_reading():
+    rng = np.random.default_rng(0)
+    found = lengths.strings(rng, np.array([3, 1, 5]))
+    assert list(map(len, found)) == [3, 1, 5]
+    assert set("".join(found)) <= set(lengths.LETTERS)
+    assert lengths.read(["abc"], True) == ["cba"]
+    assert lengths.read(["abc"], False) == ["abc"]
+
+
+# ------------------------------------------------------------------------------------------ films
+
+
+def test_runs_are_what_itertools_groups():
+    part = datasets.films((1, 1, 40)).test
+    for y, done in zip(part.y.T, films.told(part), strict=True):
+        grouped = [(datasets.ACTIVITIES[k], len(list(g))) for k, g in itertools.groupby(y)]
+        assert done == tuple(name for name, _ in grouped)
+        spans = films.runs(y)[1]
+        assert [b - a for a, b in spans] == [n for _, n in grouped]
+        assert (spans[0][0], spans[-1][1]) == (0, len(y))
+
+
+# ------------------------------------------------------------------------------------ cost, scan
+
+
+def test_multiply_adds_are_the_weights():
+    """What a step without attention multiplies are the weights of its cell and its output."""
+    (step,) = scans.attention_cost((5,), B=2, H=6, K=7, rounds=1)
+    model = scans.Seq2Seq(7, 7, 6, 6, "dot")
+    matrices = (model.cell.weight_ih, model.cell.weight_hh, model.output.weight)
+    assert step.products[1] == 2 * sum(w.numel() for w in matrices)
+    assert step.products[0] == 2 * (5 * 2 * 6)  # keys by query, weights by values
+    assert len(scans.table_attention([step]).rows) == 1
+
+
+def test_attention_costs_more_than_the_rest_from_some_length_on():
+    found = scans.attention_cost((256, 1024), rounds=1)
+    assert found[0].products[0] < found[0].products[1]
+    assert found[1].products[0] > 3 * found[1].products[1]
+
+
+def test_scan_and_loop_are_the_same_layer():
+    found = scans.scan_cost((3, 64, 100), B=2, H=4, rounds=1)
+    assert max(s.error for s in found) < 1e-13
+    assert [s.sweeps for s in found] == [2, 6, 7]
+    assert len(scans.table_scan(found).rows) == 3
+
+
+def test_a_gru_turns_its_state_around_and_a_mingru_does_not():
+    data = scans.flips()
+    assert data.right == 1
+    assert data.gru < -0.5
+    assert 0 < data.mingru[0] < data.mingru[1] < 1
+
+
+# ----------------------------------------------------------------------------------------- corpus
+
+
+def small_corpus(*_, **__) -> datasets.Parts[originals.Pairs]:
+    lines = [
+        f"the {a} sees the {b} ." for a, b in itertools.permutations(["cat", "dog", "bird"], 2)
+    ]
+    german = [line.replace("the", "das").replace("sees", "sieht") for line in lines]
+    part = originals.Pairs(tuple(lines), tuple(german))
+    return datasets.Parts(part, part, part)
+
+
+def test_words_and_short_pairs():
+    assert corpora.words("Hello, World!") == ("hello", ",", "world", "!")
+    part = originals.Pairs(("one two three", "one", ""), ("eins", "eins", "x"))
+    assert corpora.shorter(part, 2) == originals.Pairs(("one",), ("eins",))
+
+
+def test_training_on_a_corpus_from_the_command_line(monkeypatch, capsys):
+    monkeypatch.setattr(originals, "multi30k", small_corpus)
+    sizes = ["--hidden", "32", "--least", "1", "--device", "cpu"]
+    begun = corpora.main(["multi30k", "--steps", "2", *sizes])
+    learnt = corpora.main(["multi30k", "--steps", "300", *sizes])
+    assert learnt.test == learnt.validation > 90 > 50 > begun.test
+    assert "BLEU: validation" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        corpora.main(["tatoeba"])
+    assert "--hash sha256:" in capsys.readouterr().err
+    monkeypatch.setattr(originals, "tatoeba", small_corpus)
+    assert corpora.main(["tatoeba", "--hash", "sha256:1", "--steps", "2", *sizes]).examples
