@@ -18,7 +18,6 @@ from figures.tables import Table
 from solutions.gates import gru_forward
 from solutions.seq2seq import Seq2Seq, mingru
 
-
 STEP = 1e-30
 """Of the complex step, (3.25)."""
 
