@@ -203,7 +203,7 @@ def test_scan_and_loop_are_the_same_layer():
 
 def test_a_gru_turns_its_state_around_and_a_mingru_does_not():
     data = scans.flips()
-    assert data.right == 1
+    assert data.right == data.scanned == 1
     assert data.gru < -0.5
     assert 0 < data.mingru[0] < data.mingru[1] < 1
 

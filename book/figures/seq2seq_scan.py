@@ -16,7 +16,7 @@ import torch
 from figures.gates_speed import device_name, seconds
 from figures.tables import Table
 from solutions.gates import gru_forward
-from solutions.seq2seq import Seq2Seq, mingru
+from solutions.seq2seq import Seq2Seq, mingru, scan
 
 STEP = 1e-30
 """Of the complex step, (3.25)."""
@@ -145,12 +145,14 @@ class Flips(NamedTuple):
     """Whether one unit can turn its state around, as the parity of a string of bits wants it.
 
     steps; right : share of the steps at which the sign of a one-unit GRU, its weights chosen by
-    hand, is the parity so far; gru : its dh(t)/dh(t-1) where the bit is 1; mingru : the smallest
-    and the largest of random minGRUs
+    hand, is the parity so far; scanned : the same for a scan whose a is -1 where the bit is 1;
+    gru : the GRU's dh(t)/dh(t-1) where the bit is 1; mingru : the smallest and the largest of
+    random minGRUs
     """
 
     steps: int
     right: float
+    scanned: float
     gru: float
     mingru: tuple[float, float]
 
@@ -163,6 +165,7 @@ def flips(steps: int = 1000, units: int = 500) -> Flips:
     U, W, b = np.array([[0.0], [40], [0]]), np.array([[0.0], [0], [-3]]), np.array([20.0, -20, 0])
     h, _ = gru_forward(bits, np.ones((1, 1)), U, W, b)
     parity = np.cumsum(bits[:, 0, 0]) % 2
+    signs = scan(1 - 2 * bits, np.zeros_like(bits), np.ones((1, 1)))
     moved, _ = gru_forward(np.ones((1, 1, 1)), np.array([[0.5 + STEP * 1j]]), U, W, b)
     Uz, Un = (rng.normal(0, 3, (units, 1)) for _ in range(2))
     bz, bn = (rng.normal(0, 3, units) for _ in range(2))
@@ -172,6 +175,7 @@ def flips(steps: int = 1000, units: int = 500) -> Flips:
     return Flips(
         steps,
         float(np.mean((h[:, 0, 0] < 0) == (parity == 1))),
+        float(np.mean((signs[:, 0, 0] < 0) == (parity == 1))),
         float(moved.imag[0, 0, 0] / STEP),
         (float(slopes.min()), float(slopes.max())),
     )
