@@ -53,7 +53,7 @@ def read(strings: Sequence[str], backwards: bool) -> list[str]:
 
 
 def measure(
-    steps: int = 700,
+    steps: int = 400,
     seeds: Sequence[int] = (0,),
     lengths: Sequence[int] = (2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 24),
     each: int = 100,
