@@ -368,3 +368,219 @@ def in_torch_lstm(answer: Callable[..., Any], args: Mapping[str, Any]) -> Any:
     with torch.no_grad():
         h, (_, c) = lstm(x, (h0[None], c0[None]))
     return h.numpy(), c[0].numpy()
+
+
+def _cell(width: int, what: str) -> tuple[list[Any], Callable[..., Any]]:
+    """A step of the course's own, step(params, h, x) -> h, and the list of the states it gave."""
+    made: list[Any] = []
+
+    def step(params: Any, h: Any, x: Any) -> Any:
+        if not isinstance(params, tuple) or len(params) != 3:
+            raise Finding("runs", "step got other parameters than you were given")
+        U, W, b = params
+        if np.ndim(x) != 2 or np.shape(x)[-1] != width:
+            got = np.shape(x)
+            raise Finding("runs", f"step got an x of shape {got}, want {what} = (.., {width})")
+        if np.shape(h) != (len(x), len(W)):
+            want = f"({len(x)}, {len(W)}), a row for each row of x"
+            raise Finding("runs", f"step got a state of shape {np.shape(h)}, want {want}")
+        made.append(np.tanh(x @ U.T + h @ W.T + b))
+        return made[-1].copy()
+
+    return made, step
+
+
+def run_encoder(answer: Callable[..., Any], args: Mapping[str, Any]) -> Any:
+    """Run an encoder over a step of the course's own, h = tanh(U x + W h + b)."""
+    _, step = _cell(args["x"].shape[-1], "(B, D)")
+    params = tuple(args[name] for name in ("U", "W", "b"))
+    return answer(step, params, args["x"], args["mask"], args["h0"])
+
+
+def run_decoder(answer: Callable[..., Any], args: Mapping[str, Any]) -> Any:
+    """Run a decoder over a step and a context of the course's own.
+
+    The step is s = tanh(U x + W s + d), the context attend(s) = tanh(A s).
+    """
+    A, width = args["A"], args["U"].shape[-1]
+    made, step = _cell(width, "(B, D + C)")
+
+    def attend(s: Any) -> Any:
+        if np.ndim(s) != 2 or np.shape(s)[-1] != A.shape[-1]:
+            raise Finding(
+                "runs", f"attend got {_what(s)}, want the state, (B, H) = (.., {A.shape[-1]})"
+            )
+        return np.tanh(s @ A.T)
+
+    params = tuple(args[name] for name in ("U", "W", "d"))
+    names = ("s0", "y0", "y", "E", "V", "b")
+    raw = answer(step, attend, params, *(args[name] for name in names))
+    if raw is not None and len(made) != len(args["y"]):
+        raise Finding("runs", f"step was called {len(made)} times, for {len(args['y'])} targets")
+    return raw
+
+
+def _what(value: Any) -> str:
+    """An array by its shape, anything else by its type."""
+    return f"shape {np.shape(value)}" if isinstance(value, np.ndarray) else type(value).__name__
+
+
+def run_search(answer: Callable[..., Any], args: Mapping[str, Any]) -> Any:
+    """Run greedy or beam search over a network of the course's own.
+
+    The step is h = tanh(W h + U[:, symbol] + b), log p = log softmax(V h + c).  The symbols come
+    back filled up with -1; their number stands first, so that no one meets a -1.
+    """
+    U, W, b, V, c = (args[name] for name in WEIGHTS)
+    known, K, calls = {args["h0"].tobytes()}, len(c), 0
+
+    def step(state: Any, symbol: Any) -> tuple[Any, Any]:
+        nonlocal calls
+        calls += 1
+        if not isinstance(state, np.ndarray) or state.tobytes() not in known:
+            raise Finding(
+                "runs",
+                "step got a state that it has not given out",
+                ("hand a state on as step gave it, together with the symbol it goes with",),
+            )
+        if np.ndim(symbol) or not isinstance(symbol, int | np.integer) or not 0 <= symbol < K:
+            raise Finding(
+                "runs", f"step got {symbol!r} for a symbol, want one integer in 0 ... {K - 1}"
+            )
+        if calls > 20_000:
+            raise Finding("runs", "step was called 20,000 times: are there ever more beginnings?")
+        h = np.tanh(W @ state + U[:, symbol] + b)
+        known.add(h.tobytes())
+        o = V @ h + c
+        o = o - o.max()
+        return h, o - np.log(np.exp(o).sum())
+
+    limit = args["limit"]
+    given = ("begin", "end", "width", "limit", "length_penalty")
+    raw = answer(step, args["h0"], *(args[name] for name in given if name in args))
+    if raw is None:
+        return None
+    if not isinstance(raw, tuple | list) or len(raw) != 2:
+        raise Finding("shapes", "want two things: a list of symbols, and a number")
+    try:
+        y = np.asarray(list(raw[0]), np.float64)
+    except (TypeError, ValueError):
+        y = np.zeros((0, 0))
+    if y.ndim != 1:
+        raise Finding("shapes", f"y is of type {type(raw[0]).__name__}, want a list of integers")
+    if len(y) > limit:
+        raise Finding("shapes", f"y has {len(y)} symbols, and the limit is {limit}")
+    return float(len(y)), np.concatenate([y, np.full(limit - len(y), -1.0)]), raw[1]
+
+
+def run_bleu(answer: Callable[..., Any], args: Mapping[str, Any]) -> Any:
+    """Call with sentences as lists of words; ``counts`` says how many references each has."""
+
+    def words(sentence: np.ndarray) -> list[str]:
+        return [f"w{code}" for code in sentence]
+
+    ends = np.cumsum(args["counts"])
+    references = [
+        [words(each) for each in args["references"][end - count : end]]
+        for count, end in zip(args["counts"], ends, strict=True)
+    ]
+    return answer([words(each) for each in args["candidates"]], references)
+
+
+class _Counted(np.ndarray):
+    """An array that counts the operations it takes part in, each of them on whole arrays."""
+
+    operations = 0
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        def plain(value: Any) -> Any:
+            return value.view(np.ndarray) if isinstance(value, _Counted) else value
+
+        _Counted.operations += 1
+        if "out" in options:
+            options["out"] = tuple(map(plain, options["out"]))
+        made = getattr(ufunc, method)(*map(plain, inputs), **options)
+        return made.view(_Counted) if isinstance(made, np.ndarray) else made
+
+
+def run_scan(answer: Callable[..., Any], args: Mapping[str, Any]) -> Any:
+    """Run a scan; with "count the sweeps" under ``also``, on arrays that count their operations."""
+    args = dict(args)
+    if not args.pop("also", ""):
+        return call_in_order(answer, args)
+    most = 16 * int(np.log2(len(args["a"])) + 1)
+    _Counted.operations = 0
+    h = answer(*(value.view(_Counted) for value in args.values()))
+    done = _Counted.operations
+    if h is not None and not 0 < done <= most:
+        raise Finding(
+            "properties",
+            f"for T = {len(args['a'])} it takes {done} operations on arrays, at most {most} wanted",
+            ("a loop over time takes one or two for each step: join pieces of doubling length",)
+            if done
+            else ("compute with the arrays you are given",),
+        )
+    return h if h is None else np.asarray(h).view(np.ndarray)
+
+
+def run_seq2seq(answer: Any, args: Mapping[str, Any]) -> Any:
+    """Run exercise 6.13 with given weights, on the GPU if there is one.
+
+    Outputs, weights of attention, and the gradient that arrives at the source's embedding.
+    """
+    import torch
+
+    args = dict(args)
+    if args.pop("also", "") == "another device":
+        _elsewhere(lambda: _translate(answer, args, "meta"))
+    made = _translate(answer, args, "cuda" if torch.cuda.is_available() else "cpu")
+    return None if made is None else tuple(each.detach().cpu().numpy() for each in made)
+
+
+def _translate(answer: Any, args: Mapping[str, Any], device: str) -> Any:
+    import torch
+
+    if not issubclass(answer, torch.nn.Module):
+        raise Finding("runs", f"{answer.__name__} is not a torch.nn.Module: keep the class line")
+    weights = {
+        name: torch.tensor(value, device=device) for name, value in args.items() if "." in name
+    }
+    weights["s0"] = torch.tensor(args["s0"], device=device)
+    sources, embed = weights["embed_source.weight"].shape
+    targets, hidden = len(weights["output.bias"]), len(args["s0"])
+    model = answer(sources, targets, embed, hidden, args["context"])
+    model = model.to(device=device, dtype=weights["s0"].dtype)
+    kept = {name: weights[name] for name in model.state_dict() if name in weights}
+    model.load_state_dict(kept, strict=False)
+    given = [torch.tensor(args[name], device=device) for name in ("x", "lengths", "y0", "y")]
+    made = model(*given)
+    if made is None:
+        return None
+    if not isinstance(made, tuple) or len(made) != 2:
+        raise Finding("shapes", f"forward returned {_said_of(made)}, want two tensors: o, alpha")
+    outside = torch.tensor(args["do"], device=device)
+    for name, value, like in (("o", made[0], outside), ("alpha", made[1], None)):
+        if not isinstance(value, torch.Tensor):
+            raise Finding("shapes", f"{name} is a {type(value).__name__}, want a tensor")
+        if value.dtype != outside.dtype:
+            raise Finding(
+                "shapes",
+                f"{name} has dtype {value.dtype} in a network of {outside.dtype}",
+                ("make new tensors in the dtype of the states: mask.to(states.dtype)",),
+            )
+        if like is not None and value.shape != like.shape:
+            want = f"(S, B, K) = {tuple(like.shape)}"
+            raise Finding("shapes", f"{name} has shape {tuple(value.shape)}, want {want}")
+    if not made[0].requires_grad:
+        raise Finding(
+            "runs",
+            "o does not require a gradient: something has cut the graph",
+            ("no .detach(), .data or NumPy inside, and no torch.no_grad()",),
+        )
+    leaf = model.embed_source.weight
+    (grad,) = torch.autograd.grad(made[0], [leaf], outside, allow_unused=True)
+    return (*made, torch.zeros_like(leaf) if grad is None else grad)
+
+
+def _said_of(value: Any) -> str:
+    return f"{len(value)} things" if isinstance(value, tuple) else f"a {type(value).__name__}"

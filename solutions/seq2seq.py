@@ -12,14 +12,57 @@
 
 # %% [markdown]
 # # 6. Sequence to sequence
+#
+# You will write an encoder and a decoder, let the decoder look at the source by attention and send
+# its gradient back, search for the likeliest translation, score translations, and run a
+# recurrence without a loop over time. Equation numbers such as (6.8) are those of chapter 6 of the
+# book, "Sequence to sequence": keep it open beside this notebook. Plan about five hours. You need
+# the folder `course/` installed (`pip install ./course`).
+#
+# How to work, as before: replace the lines under `YOUR CODE HERE`, run the cell, then run the
+# locked cell below it. `hint("seq2seq.encode", 1)` names the equation, level 2 the term, level 3
+# works a small case. Your functions get read-only arrays. A check climbs its ladder (runs, shapes,
+# arguments, probes, values, properties) and stops at the first rung that breaks.
+#
+# Axes come in one order everywhere: time, batch, feature.
+#
+# | letter | shape | meaning |
+# |---|---|---|
+# | `x`, `mask` | `(T, B, D)`, `(T, B)` | source, padded behind; its mask, 1.0 and 0.0 |
+# | `h0`, `h` | `(B, H)`, `(T, B, H)` | initial state and states of the encoder |
+# | `query`, `keys`, `values` | `(B, G)`, `(T, B, H)`, `(T, B, C)` | to ask with, to ask, to tell |
+# | `alpha`, `context` | `(T, B)`, `(B, C)` | weights, and the weighted sum of the values |
+# | `Wq`, `Wk`, `v` | `(A, G)`, `(A, H)`, `(A,)` | weights of additive attention |
+# | `y0`, `y` | `(B,)`, `(T, B)` | the symbol before the first, the targets; integers |
+# | `s0`, `s` | `(B, H)`, `(T, B, H)` | initial state and states of the decoder |
+# | `E`, `V`, `b` | `(K, D)`, `(K, H + C)`, `(K,)` | a row for each symbol; output weights, bias |
+# | `o` | `(T, B, K)` | outputs before the softmax |
+#
+# The decoder has a time of its own: in exercises 6.6 and 6.7, `T` counts *its* steps.
 
 # %%
 from collections import Counter
 
+import matplotlib.pyplot as plt
 import numpy as np
+
+from course import check, earlier, figures, hint, progress, ready
 
 # %% [markdown]
 # ## Exercise 6.1: the encoder, with padding
+#
+# Sources of a batch have different lengths. Behind the end of a short one stands padding, and there
+# the state is to stay as it was:
+#
+# $$
+# \tilde h^{(t)} = f\big(x^{(t)}, h^{(t-1)}\big) \quad (6.1) \qquad
+# h^{(t)} = \begin{cases} \tilde h^{(t)} & \text{if } m^{(t)} = 1 \\
+# h^{(t-1)} & \text{if } m^{(t)} = 0 \end{cases} \quad (6.2)
+# $$
+#
+# Then `h[-1]` is each sequence's own last state. What $f$ is, does not matter: it is an argument,
+# `step`, as in chapter 2. The check brings a step of its own; further down you will plug in your
+# GRU of chapter 5. The padding may hold anything, NaN too.
 
 
 # %% exercise="seq2seq.encode"
@@ -43,6 +86,20 @@ def encode(step, params, x, mask, h0):
 
 # %% [markdown]
 # ## Exercise 6.2: two contexts that do not look
+#
+# The decoder gets a *context*: one vector, made of all states of the encoder. Every context of this
+# chapter is a weighted mean,
+#
+# $$
+# c = \sum_t \alpha_t\, h^{(t)}, \qquad \sum_t \alpha_t = 1, \tag{6.3}
+# $$
+#
+# and they differ in the weights alone. Two kinds depend on nothing but the length $\ell$:
+#
+# $$
+# \alpha_t = \mathbb 1_{t = \ell} \quad \text{("last", 6.4)} \qquad
+# \alpha_t = \frac{\mathbb 1_{t \le \ell}}{\ell} \quad \text{("mean", 6.5)}
+# $$
 
 
 # %% exercise="seq2seq.fixed_weights"
@@ -84,6 +141,19 @@ def mean(states, lengths):
 
 # %% [markdown]
 # ## Exercise 6.3: dot-product attention
+#
+# Attention asks before it weighs. The query $q$ is what the decoder wants to know, for example its
+# state; a score says how well each key $k_t$ answers it; a softmax over the steps that are there
+# makes weights of scores:
+#
+# $$
+# e_t = \frac{k_t^\top q}{\sqrt H} \quad (6.7) \qquad
+# \alpha_t = \frac{m_t \exp e_t}{\sum_j m_j \exp e_j} \quad (6.6) \qquad
+# c = \sum_t \alpha_t v_t \quad (6.3)
+# $$
+#
+# What is summed are the values $v_t$. In this chapter keys and values are both the states of the
+# encoder, but they need not be. Scores may be as large as they like.
 
 
 # %% exercise="seq2seq.dot_attention"
@@ -106,6 +176,14 @@ def dot_attention(query, keys, values, mask):
 
 # %% [markdown]
 # ## Exercise 6.4: additive attention
+#
+# A small network scores each pair of query and key. Query and key may have different widths:
+#
+# $$
+# e_t = v^\top \tanh\big(W_q q + W_k k_t\big) \tag{6.8}
+# $$
+#
+# The rest is as before. In the equations $v_t$ is a value and $v$, without an index, this vector.
 
 
 # %% exercise="seq2seq.additive_attention"
@@ -128,6 +206,30 @@ def additive_attention(query, keys, values, mask, Wq, Wk, v):
 
 # %% [markdown]
 # ## Exercise 6.5: the gradient of additive attention
+#
+# From the context back to everything that made it. With $z_t = \tanh(W_q q + W_k k_t)$:
+#
+# $$
+# \nabla_{v_t} L = \alpha_t \nabla_c L, \qquad
+# \frac{\partial L}{\partial \alpha_t} = v_t^\top \nabla_c L \quad (6.9) \qquad
+# \frac{\partial L}{\partial e_t} = \alpha_t \Big( \frac{\partial L}{\partial \alpha_t} -
+# \sum_j \alpha_j \frac{\partial L}{\partial \alpha_j} \Big) \quad (6.10)
+# $$
+#
+# $$
+# \nabla_{a_t} L = \frac{\partial L}{\partial e_t}\; v \odot (1 - z_t^2) \quad (6.11)
+# $$
+#
+# $$
+# \nabla_q L = W_q^\top \sum_t \nabla_{a_t} L, \quad
+# \nabla_{k_t} L = W_k^\top \nabla_{a_t} L, \quad
+# \nabla_{W_q} L = \sum_t (\nabla_{a_t} L)\, q^\top, \quad
+# \nabla_{W_k} L = \sum_t (\nabla_{a_t} L)\, k_t^\top, \quad
+# \nabla_v L = \sum_t \frac{\partial L}{\partial e_t} z_t \quad (6.12)
+# $$
+#
+# You need no mask: in the padding $\alpha_t = 0$, and all else follows. Each of the six is checked
+# and scored by itself; for one that you have not done yet, return `None`.
 
 
 # %% exercise="seq2seq.additive_attention_backward"
@@ -155,6 +257,19 @@ def additive_attention_backward(dcontext, query, keys, values, alpha, Wq, Wk, v)
 
 # %% [markdown]
 # ## Exercise 6.6: the decoder, teacher-forced
+#
+# A step of the decoder asks with the state that it has, and reads the symbol before, and the
+# context:
+#
+# $$
+# c^{(t)} = q\big(h^{(1)}, \dots, h^{(\ell)};\; s^{(t-1)}\big) \quad (6.13) \qquad
+# s^{(t)} = g\big([E_{y^{(t-1)}};\, c^{(t)}],\; s^{(t-1)}\big) \quad (6.14) \qquad
+# o^{(t)} = V [\,s^{(t)};\, c^{(t)}\,] + b \quad (6.15)
+# $$
+#
+# $[\,\cdot\,;\,\cdot\,]$ puts two vectors behind each other, in that order; $E_k$ is row $k$ of
+# `E`. $q$ is the argument `attend`, which gets a state and knows the source by itself; $g$ is the
+# argument `step`. The symbols that go in are the true ones, one step late.
 
 
 # %% exercise="seq2seq.decode"
@@ -181,6 +296,19 @@ def decode(step, attend, params, s0, y0, y, E, V, b):
 
 # %% [markdown]
 # ## Exercise 6.7: cross-entropy that leaves the padding out
+#
+# Targets have different lengths, too. Every symbol that counts weighs the same, in whichever
+# sequence it stands: with $N = \sum m^{(t)}$, over all steps and sequences,
+#
+# $$
+# L = -\frac 1 N \sum m^{(t)} \log \operatorname{softmax}\big(o^{(t)}\big)_{y^{(t)}} \quad (6.16)
+# \qquad
+# \nabla_{o^{(t)}} L = \frac{m^{(t)}}{N} \Big( \operatorname{softmax}\big(o^{(t)}\big) -
+# e_{y^{(t)}} \Big) \quad (6.17)
+# $$
+#
+# Loss and gradient are checked and scored by themselves; for one that you have not done yet, return
+# `None`.
 
 
 # %% exercise="seq2seq.masked_cross_entropy"
@@ -204,6 +332,23 @@ def masked_cross_entropy(o, y, mask):
 
 # %% [markdown]
 # ## Exercise 6.8: greedy search
+#
+# A trained decoder says how likely a whole sequence is,
+#
+# $$
+# \log P(y \mid x) = \sum_t \log P\big(y^{(t)} \mid y^{(1)}, \dots, y^{(t-1)}, x\big), \tag{6.18}
+# $$
+#
+# but there are too many sequences to try them all. Greedy search takes the likeliest symbol at each
+# step, and feeds it back:
+#
+# $$
+# y^{(t)} = \arg\max_k \log P\big(k \mid y^{(1)}, \dots, y^{(t-1)}, x\big), \tag{6.19}
+# $$
+#
+# until the end symbol has come out, or `limit` symbols. One source at a time; `step` hides the
+# decoder, and what a state is, is its own affair: hand it on as you got it. The begin symbol goes
+# in first. It may be the same as the end symbol.
 
 
 # %% exercise="seq2seq.greedy"
@@ -230,6 +375,25 @@ def greedy(step, state, begin, end, limit):
 
 # %% [markdown]
 # ## Exercise 6.9: beam search
+#
+# Beam search keeps several beginnings alive. Extend each live beginning by each symbol; of all
+# these extensions *together* keep the `width` likeliest,
+#
+# $$
+# \mathcal B_n = \underset{\text{width}}{\operatorname{best}}
+# \big\{ [y; k] : y \in \mathcal B_{n-1} \text{ not ended}, \ k = 0, \dots, K - 1 \big\}
+# \text{ by } \log P, \qquad \mathcal B_0 = \{ [\,] \}, \tag{6.20}
+# $$
+#
+# and set aside those that have ended. Go on until none is alive or they have `limit` symbols. Of
+# all that were set aside, and of those that the limit has cut off, take the one with the best score
+#
+# $$
+# \frac{\log P(y \mid x)}{|y|^{\gamma}} , \tag{6.21}
+# $$
+#
+# where $|y|$ counts all symbols, the end too, and $\gamma$ is `length_penalty`: 0 for the sum, 1
+# for the mean.
 
 
 # %% exercise="seq2seq.beam_search"
@@ -265,7 +429,22 @@ def beam_search(step, state, begin, end, width, limit, length_penalty):
 # %% [markdown]
 # ## Exercise 6.10: BLEU
 #
-# Counting n-grams is given.
+# How good is a translation? BLEU looks at how many of its n-grams also stand in a reference. Count
+# each n-gram $g$ in a candidate, but no more often than in the reference that has it most often;
+# add over all sentences of the corpus, *then* divide:
+#
+# $$
+# p_n = \frac{\sum_{\text{sentences}} \sum_g \min\big(N_{\text{cand}}(g),\,
+# \max_{\text{ref}} N_{\text{ref}}(g)\big)}
+# {\sum_{\text{sentences}} \sum_g N_{\text{cand}}(g)} \quad (6.22) \qquad
+# \beta = \min\big(1, e^{1 - r/c}\big) \quad (6.23) \qquad
+# \text{BLEU} = \beta \exp\Big(\frac 1 4 \sum_{n=1}^{4} \log p_n\Big) \quad (6.24)
+# $$
+#
+# $c$ is the number of words in all candidates, $r$ that in their references; if a sentence has
+# several, take the one nearest in length, and of two as near the shorter one. If no n-gram of some
+# length is right, BLEU is 0. A sentence is a list of words. Counting n-grams is given; two counters
+# have `&` for the smaller and `|` for the larger count of each.
 
 
 # %%
@@ -305,6 +484,32 @@ def bleu(candidates, references):
 
 # %% [markdown]
 # ## Exercise 6.11: a scan
+#
+# Much of the time an encoder takes is waiting: step $t$ needs step $t - 1$. It need not be so where
+# the state enters linearly, entry by entry:
+#
+# $$
+# h^{(t)} = a^{(t)} \odot h^{(t-1)} + b^{(t)} \tag{6.25}
+# $$
+#
+# Two such steps, one after the other, are one step of the same kind, and so are any two stretches:
+#
+# $$
+# (a_2, b_2) \circ (a_1, b_1) = (a_2 a_1,\; a_2 b_1 + b_2) \tag{6.26}
+# $$
+#
+# Joining is associative, so it does not matter where one begins. Let each step $t$ hold what the
+# last $r$ steps up to $t$ do together. If you join that with what step $t - r$ holds, it is the
+# last
+# $2r$ steps:
+#
+# $$
+# (a, b)_t^{2r} = (a, b)_t^{r} \circ (a, b)_{t - r}^{r} \quad \text{for } t > r, \qquad r = 1, 2, 4,
+# \dots \tag{6.27}
+# $$
+#
+# All $t$ at once, so there are about $\log_2 T$ sweeps and no loop over time. The check counts. Do
+# not divide by a product of $a$'s: after some hundred steps it is 0.
 
 
 # %% exercise="seq2seq.scan"
@@ -328,7 +533,17 @@ def scan(a, b, h0):
 
 
 # %% [markdown]
-# ## Exercise 6.12: minGRU
+# ## Exercise 6.12: a GRU that a scan can run
+#
+# Take the GRU of exercise 5.4 and let neither gate nor candidate see the state. What is left is a
+# *minGRU*:
+#
+# $$
+# z^{(t)} = \sigma\big(U_z x^{(t)} + b_z\big), \qquad n^{(t)} = U_n x^{(t)} + b_n, \qquad
+# h^{(t)} = \big(1 - z^{(t)}\big) \odot h^{(t-1)} + z^{(t)} \odot n^{(t)} \tag{6.28}
+# $$
+#
+# Which $a$ and $b$ of (6.25) are these? Use your `scan`, or a loop as long as it is not right.
 
 
 # %% exercise="seq2seq.mingru"
@@ -348,6 +563,16 @@ def mingru(x, h0, Uz, bz, Un, bn):
 
 # %% [markdown]
 # ## Exercise 6.13: the whole network in PyTorch
+#
+# Three methods are yours: `attend` with the four kinds of context, `advance` for one step of the
+# decoder, and `forward` for teacher forcing. The layers are there. Symbols are integers here, and
+# `torch.nn.Embedding` looks up their rows.
+#
+# - `torch.nn.GRU` is run over the padding, too. It runs forward and the padding stands behind, so
+#   no state before it changes; and `attend` gives it weight 0.
+# - The first state of the decoder, `self.s0`, is learned and the same for all sources. What the
+#   decoder knows of its source has come through the context.
+# - Make new tensors on the device and in the floating-point type of `states`.
 
 # %%
 import torch
@@ -469,3 +694,252 @@ class Seq2Seq(torch.nn.Module):
             return s, o[0].log_softmax(-1).cpu().numpy()
 
         return step, self.s0[None]
+
+
+# %% [markdown]
+# ## Put it together: numbers in words
+#
+# "four thousand and two" is what people say; here without the "and": `four thousand two` becomes
+# `4002`. The zeros are not in the source, and the digits of the target do not stand one to one
+# under the words. The next cells train your network twice, once with the context "last" and once
+# with additive attention, on numbers below 100,000 of which some are held out. It takes some
+# seconds.
+
+# %%
+if __name__ == "__main__":
+    if ready("seq2seq.Seq2Seq"):
+        ONES = [
+            "zero",
+            "one",
+            "two",
+            "three",
+            "four",
+            "five",
+            "six",
+            "seven",
+            "eight",
+            "nine",
+            "ten",
+        ]
+        ONES += ["eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen"]
+        ONES += ["eighteen", "nineteen"]
+        TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+        WORDS = [*ONES, *TENS, "hundred", "thousand"]
+        BEGIN, END = 10, 11  # behind the ten digits
+
+        def spell(n):
+            """A number below a million in words."""
+            if n < 20:
+                return [ONES[n]]
+            if n < 100:
+                rest = n % 10
+                return [TENS[n // 10 - 2], *(spell(rest) if rest else [])]
+            unit, name = (1000, "thousand") if n >= 1000 else (100, "hundred")
+            rest = n % unit
+            return [*spell(n // unit), name, *(spell(rest) if rest else [])]
+
+        def arrays(numbers):
+            """x : (T, B), lengths : (B,), y : (S, B) with -100 in the padding."""
+            said = [torch.tensor([WORDS.index(word) for word in spell(n)]) for n in numbers]
+            wrote = [torch.tensor([*map(int, str(n)), END]) for n in numbers]
+            x = torch.nn.utils.rnn.pad_sequence(said)
+            y = torch.nn.utils.rnn.pad_sequence(wrote, padding_value=-100)
+            return x, torch.tensor([len(each) for each in said]), y
+
+        def read(symbols):
+            """The digits before the end, as text."""
+            digits = [int(k) for k in symbols]
+            return "".join(map(str, digits[: digits.index(END)] if END in digits else digits))
+
+        def train(kind, updates=200, batch=64):
+            """Adam with a falling rate, and clipping."""
+            torch.manual_seed(0)
+            rng = np.random.default_rng(6)
+            network = Seq2Seq(len(WORDS), 12, embed=24, hidden=48, context=kind)
+            optimizer = torch.optim.Adam(network.parameters())
+            for update in range(updates):
+                x, lengths, y = arrays(rng.choice(training, batch, replace=False))
+                begin = torch.full((batch,), BEGIN)
+                o, _ = network(x, lengths, begin, y.clamp_min(0))
+                loss = torch.nn.functional.cross_entropy(o.flatten(0, 1), y.flatten())
+                optimizer.param_groups[0]["lr"] = 0.008 * min(1, 2 * (1 - update / updates))
+                optimizer.zero_grad()
+                loss.backward()
+                torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+                optimizer.step()
+            return network
+
+        order = np.random.default_rng(0).permutation(np.arange(1, 100_000))
+        held_out, training = order[:500], order[500:]
+        x, lengths, _ = arrays(held_out)
+        networks = {}
+
+        def report(kind):
+            """Train one network, and count the held-out numbers that it gets right."""
+            networks[kind] = train(kind)
+            made = networks[kind].greedy(x, lengths, BEGIN, END, 7)
+            right = sum(read(y) == str(n) for y, n in zip(made.T, held_out, strict=True))
+            print(f'context "{kind}": {right} of {len(held_out)} held-out numbers right')
+
+        report("last")
+
+# %% [markdown]
+# The same with attention, and where it looks while it writes a number.
+
+# %%
+if __name__ == "__main__":
+    if ready("seq2seq.Seq2Seq"):
+        report("additive")
+        shown = 70_512
+        source, length, y = arrays([shown])
+        _, alpha = networks["additive"](source, length, torch.tensor([BEGIN]), y)
+        figures.style()
+        figure, axis = plt.subplots(figsize=(5, 3.2))
+        axis.imshow(alpha[:, :, 0].detach(), cmap="Blues", vmin=0, vmax=1)
+        axis.set_xticks(range(len(source)), spell(shown), rotation=30)
+        axis.set_yticks(range(len(y)), [*str(shown), "end"])
+        axis.set(xlabel="looked at", ylabel="written")
+        figures.show(figure)
+
+# %% [markdown]
+# Is the likeliest number the one that greedy search finds? The network with the context "last" is
+# unsure often enough to show a difference. Both searches are yours, and run on its
+# log-probabilities; see whether the beam ever finds something *less* likely.
+
+# %%
+if __name__ == "__main__":
+    if ready("seq2seq.Seq2Seq", "seq2seq.greedy", "seq2seq.beam_search"):
+        found = {"greedy": [], "beam": []}
+        for n in held_out[:100]:
+            source, _, _ = arrays([n])
+            step, state = networks["last"].starter(source[:, 0])
+            found["greedy"].append(greedy(step, state, BEGIN, END, 7))
+            found["beam"].append(beam_search(step, state, BEGIN, END, 4, 7, 0.0))
+        for name, made in found.items():
+            right = sum(read(y) == str(n) for (y, _), n in zip(made, held_out[:100], strict=True))
+            print(f"{name}: {right} of 100 right, mean log P {np.mean([p for _, p in made]):.4f}")
+        pairs = list(zip(found["greedy"], found["beam"], strict=True))
+        gain = np.array([b - a for (_, a), (_, b) in pairs])
+        print(f"the beam's is likelier {(gain > 1e-9).sum()} times,", end=" ")
+        print(f"less likely {(gain < -1e-9).sum()} times")
+
+# %% [markdown]
+# Last, the trained network once more, out of your own NumPy pieces: `encode`, `decode`,
+# `additive_attention`, and for the two cells the GRU that you wrote in chapter 5. The next cell
+# looks for `gru_after` in a notebook `gates.ipynb` beside this one, tells you what it found, and
+# takes PyTorch's cell where there is none that passes. PyTorch computes in float64 here, so the
+# numbers must be the same to about 13 digits.
+
+# %%
+if __name__ == "__main__":
+    if ready("seq2seq.Seq2Seq", "seq2seq.encode", "seq2seq.decode", "seq2seq.additive_attention"):
+
+        def torch_gru(x, h0, U, W, b, d):
+            """PyTorch's GRU for NumPy arrays, with the arguments of exercise 5.7."""
+            cell = torch.nn.GRU(x.shape[-1], h0.shape[-1], dtype=torch.float64)
+            inside = np.concatenate([np.zeros(len(b) - len(d)), d])  # n's second bias, alone
+            with torch.no_grad():
+                for weight, value in zip(cell.parameters(), (U, W, b, inside), strict=True):
+                    weight.copy_(torch.tensor(value))
+                return cell(torch.tensor(x), torch.tensor(h0)[None])[0].numpy()
+
+        gru = earlier("gates.gru_after", otherwise=torch_gru)
+
+        def step(params, state, x):
+            """One step of a GRU: a sequence of one step."""
+            return gru(x[None], state, *params)[0]
+
+        def numpy_of(tensor):
+            """Its numbers, without the graph."""
+            return tensor.detach().numpy()
+
+        def parameters(module, suffix=""):
+            """U, W, b, d of exercise 5.7; for r and u PyTorch's two biases are only added."""
+            names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+            U, W, b, d = (
+                getattr(module, name + suffix).detach().double().numpy() for name in names
+            )
+            cut = 2 * W.shape[1]
+            return U, W, np.concatenate([b[:cut] + d[:cut], b[cut:]]), d[cut:]
+
+        network = networks["additive"].double()
+        x, lengths, y = arrays(held_out[:20])
+        begin = torch.full((20,), BEGIN)
+        want, _ = network(x, lengths, begin, y.clamp_min(0))
+
+        mask = (np.arange(len(x))[:, None] < lengths.numpy()) * 1.0
+        width = network.s0.shape[0]
+        embedded = numpy_of(network.embed_source.weight)[x.numpy()]
+        h = encode(step, parameters(network.encoder, "_l0"), embedded, mask, np.zeros((20, width)))
+        read_with = [numpy_of(network.read_query.weight), numpy_of(network.read_key.weight)]
+        read_with.append(numpy_of(network.score.weight)[0])
+        _, o = decode(
+            step,
+            lambda s: additive_attention(s, h, h, mask, *read_with)[0],
+            parameters(network.cell),
+            np.tile(numpy_of(network.s0), (20, 1)),
+            begin.numpy(),
+            y.clamp_min(0).numpy(),
+            numpy_of(network.embed_target.weight),
+            numpy_of(network.output.weight),
+            numpy_of(network.output.bias),
+        )
+        print(f"largest difference from PyTorch: {np.abs(o - numpy_of(want)).max():.1e}")
+
+# %% [markdown] question="seq2seq.explain"
+# ## Question 6.14: why does a wider beam write less?
+#
+# A team has trained a translator. With greedy search its BLEU on held-out sentences is 0.31. They
+# try wider beams, with $\gamma = 0$:
+#
+# | width | mean $\log P$ of what is found | mean length of what is found | BLEU |
+# |---|---|---|---|
+# | 1 | −9.8 | 17.9 | 0.31 |
+# | 5 | −8.9 | 17.1 | 0.33 |
+# | 50 | −8.1 | 13.2 | 0.27 |
+# | 500 | −7.7 | 7.6 | 0.12 |
+#
+# The references have 18.0 words on average. "So the search is broken", says one. "No, the network
+# is", says another.
+#
+# In at most 300 words:
+#
+# 1. Who is right? Use the second column, and say what it shows about the search and about the
+#    network.
+# 2. Why are the likeliest sequences short? Name the equation. Which part of BLEU punishes it?
+# 3. They set $\gamma = 1$ and take width 500. Lengths are right again. What does $\gamma$ change
+#    and what doesn't it: in the scores, and in which beginnings are kept?
+# 4. On a sentence of 60 words every width fails alike, and the context is "last". Would you look
+#    for the fault in the search? Name an experiment that decides it.
+#
+# ### BEGIN SOLUTION
+# 1. The second. The search does what it is asked for: with the width, the $\log P$ of what it finds
+# rises, (6.20), so it searches better and better. What it finds is worse by BLEU, so the network
+# gives bad sequences a higher probability than good ones. (That wider is likelier is no law for a
+# single sentence, but it holds here on average.)
+# 2. By (6.18) every symbol adds a number below 0, so a sequence is the less likely the longer it
+# is, unless each symbol is nearly sure. Ending at once costs one unlikely end symbol and saves all
+# the rest. A narrow beam never sees those sequences, because the end is unlikely at the first
+# steps. BLEU's brevity penalty, (6.23), punishes it; the precisions (6.22) may even rise.
+# 3. (6.21) divides at the end, when sequences of different lengths are compared. Within (6.20) all
+# extensions have the same length, so dividing changes no order: the same beginnings are kept, and
+# the same sequences are set aside. Only the choice among them changes.
+# 4. No. If every width fails, greedy included, then compare the reference's $\log P$ with that of
+# what was found. If the reference is likelier, the search failed; if not, the network did. Here the
+# context is suspected: one vector for 60 words. Train with attention, and plot the error against
+# the length of the source.
+#
+# Three points. 1 for "the search works, the model is at fault", by the column; 1 for (6.18) and
+# (6.23), and for $\gamma$ acting on the choice alone; 1 for an experiment that tells search from
+# model.
+# ### END SOLUTION
+
+# %% [markdown]
+# ## Where you stand
+#
+# Before you hand in: restart the kernel and run all cells, so that no cell uses what an older
+# version of another has left behind.
+
+# %%
+if __name__ == "__main__":
+    progress("seq2seq")

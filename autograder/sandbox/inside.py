@@ -180,7 +180,11 @@ def _toolkit() -> None:
         figure.savefig(buffer, format="png", dpi=110)
         display({"image/png": base64.b64encode(buffer.getvalue()).decode()}, raw=True)
 
+    def earlier(name: str, otherwise: Any, folder: Any = ".") -> Any:
+        return otherwise  # a submission is one notebook
+
     course.check = course.hint = course.progress = told
+    course.earlier = earlier
     course.ready = ready
     course.CheckFailed = course.CourseError = type("CourseError", (Exception,), {})
     course._right = right
