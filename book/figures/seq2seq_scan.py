@@ -15,6 +15,7 @@ import torch
 
 from figures.gates_speed import device_name, seconds
 from figures.tables import Table
+from figures.translation import loop
 from solutions.gates import gru_forward
 from solutions.seq2seq import Seq2Seq, mingru, scan
 
@@ -100,11 +101,7 @@ class Scan(NamedTuple):
 def looped(x: np.ndarray, h0: np.ndarray, Uz: np.ndarray, Un: np.ndarray) -> np.ndarray:
     """Run a minGRU without biases step by step: what `mingru` does by a scan; (T, B, H)."""
     z = 1 / (1 + np.exp(-(x @ Uz.T)))
-    a, b = 1 - z, z * (x @ Un.T)
-    h, states = h0, np.empty_like(b)
-    for t in range(len(b)):
-        h = states[t] = a[t] * h + b[t]
-    return states
+    return loop(1 - z, z * (x @ Un.T), h0)
 
 
 def scan_cost(
