@@ -182,7 +182,8 @@ def right(found: Sequence[object], wanted: Sequence[object]) -> np.ndarray:
 
 # ------------------------------------------------------------------------------------------ dates
 
-DOTS = (0, 2, 5, 10, 20, 30, 40, 60)
+DOTS = (0, 2, 5, 10, 15, 20, 30, 40, 60)
+PRACTICE = 10
 
 
 class Looked(NamedTuple):
@@ -199,8 +200,10 @@ class DateResults(NamedTuple):
     translator; validation, test; languages : by code, on the test; unseen : by kind, see
     `datasets.unseen_dates`; pairs : by (language, form) of the unseen pairs, with the share that
     has day and year right; foreign : the same, by unseen language; first : of ranges, the share
-    whose first date is right; dots : shares behind so many DOTS; wrong : some wrong ones, (kind,
-    text, said, true); maps : attention
+    whose first date is right; dots : shares behind so many DOTS, and practised : of a network that
+    was trained behind 0 to PRACTICE dots; looks : mean attention of the year's symbols on the
+    year's characters, and chance : if it looked at all characters alike, both on the test;
+    wrong : some wrong ones, (kind, text, said, true); maps : attention
     """
 
     translator: Translator
@@ -212,6 +215,9 @@ class DateResults(NamedTuple):
     foreign: dict[str, tuple[float, float]]
     first: float
     dots: np.ndarray
+    practised: np.ndarray
+    looks: float
+    chance: float
     wrong: list[tuple[str, str, str, str]]
     maps: list[Looked]
 
@@ -233,10 +239,17 @@ def look(translator: Translator, text: str) -> Looked:
     return Looked(text, "".join(answer), alpha[..., 0].double().cpu().numpy())
 
 
-def train_dates(steps: int = 600, seed: int = 0, device: str | None = None) -> Translator:
-    """Train on dates with dot-product attention and 64 units."""
+def train_dates(
+    steps: int = 600, seed: int = 0, dotted: int = 0, device: str | None = None
+) -> Translator:
+    """Train on dates with dot-product attention and 64 units.
+
+    dotted : each date has up to so many dots in front of it, and a space
+    """
     part = datasets.dates().train
-    return train(part.texts, part.iso, steps, seed, "dot", lr=6e-3, device=device)
+    counts = np.random.default_rng(seed).integers(dotted + 1, size=len(part.texts))
+    sources = ["." * n + " " * (n > 0) + text for n, text in zip(counts, part.texts, strict=True)]
+    return train(sources, part.iso, steps, seed, "dot", lr=6e-3, device=device)
 
 
 MAPPED = (
@@ -251,8 +264,8 @@ def dates(translator: Translator | None = None) -> DateResults:
     translator = translator or train_dates()
     parts = datasets.dates()
 
-    def answers(part: datasets.Dates) -> tuple[list[str], np.ndarray]:
-        found = texts(translate(translator, part.texts, limit=30))
+    def answers(part: datasets.Dates, by: Translator = translator) -> tuple[list[str], np.ndarray]:
+        found = texts(translate(by, part.texts, limit=30))
         return found, right(found, part.iso)
 
     scores = [answers(part)[1] for part in parts[1:]]
@@ -275,13 +288,31 @@ def dates(translator: Translator | None = None) -> DateResults:
         elif what == "range":
             first = float(right([f[:10] for f in found], [w[:10] for w in part.iso]).mean())
         wrong += [(what, part.texts[i], found[i], part.iso[i]) for i in np.flatnonzero(~good)[:3]]
-    dots = [answers(datasets.behind_dots(parts.test, n))[1].mean() for n in DOTS[1:]]
+    dots, practised = (
+        np.array([answers(_behind(parts.test, n), network)[1].mean() for n in DOTS])
+        for network in (translator, train_dates(dotted=PRACTICE))
+    )
     days = [(code, form, datetime.date.fromisoformat(iso)) for code, form, iso in MAPPED]
     maps = [look(translator, datasets.write_date(day, code, form)) for code, form, day in days]
     return DateResults(
         translator, float(scores[0].mean()), float(scores[1].mean()), languages, unseen, pairs,
-        foreign, first, np.array([scores[1].mean(), *dots]), wrong, maps,
+        foreign, first, dots, practised, *_looks(translator, parts.test), wrong, maps,
     )  # fmt: skip
+
+
+def _behind(part: datasets.Dates, count: int) -> datasets.Dates:
+    return datasets.behind_dots(part, count) if count else part
+
+
+@torch.no_grad()
+def _looks(translator: Translator, part: datasets.Dates) -> tuple[float, float]:
+    """Return the mean attention of a year's four symbols on its four characters, and by chance."""
+    where = next(translator.model.parameters()).device
+    pairs = numbered(translator.source, translator.target, part.texts, part.iso, where)
+    alpha = translator.model(*pairs[:2], torch.full_like(pairs.lengths, BEGIN), pairs.y)[1]
+    starts = [text.index(iso[:4]) for text, iso in zip(part.texts, part.iso, strict=True)]
+    on = [float(alpha[:4, t : t + 4, n].sum()) / 4 for n, t in enumerate(starts)]
+    return float(np.mean(on)), float(np.mean([4 / len(text) for text in part.texts]))
 
 
 def shares(mine: np.ndarray, good: np.ndarray, rough: np.ndarray) -> tuple[float, float]:
@@ -347,7 +378,9 @@ def draw_dots(data: DateResults) -> Figure:
     """Draw the share of right dates against the number of dots before them."""
     figures.style()
     fig, ax = plt.subplots(figsize=(5.6, 2.8))
-    ax.plot(DOTS, data.dots, "o-", color=BLUE)
+    ax.plot(DOTS, data.dots, "o-", color=BLUE, label="trained without dots")
+    ax.plot(DOTS, data.practised, "o-", color=VERMILION, label=f"trained behind 0 to {PRACTICE}")
+    ax.legend()
     ax.set(xlabel="dots before the date", ylabel="wholly right", ylim=(-0.03, 1.03))
     ax.grid(True)
     return fig
