@@ -101,6 +101,57 @@ def dates():
     return lab.dates()
 
 
+def test_dates_are_right_on_days_held_out(dates):
+    assert len(dates.languages) == 14
+    assert min(dates.validation, dates.test) >= 0.995
+    assert min(dates.languages.values()) > 0.97
+    # The table's test share is that of the languages, by how often each occurs.
+    codes = datasets.dates().test.languages
+    assert dates.test == pytest.approx(np.mean([dates.languages[code] for code in codes]))
+    assert len(lab.table_dates(dates).rows) == 9
+
+
+def test_ways_that_training_has_not(dates):
+    """What the page says of pairs, of a form, and of two languages."""
+    for pair in (("it", "long"), ("nl", "long")):
+        assert dates.pairs[pair][0] > 0.97
+    polish = dates.pairs["pl", "medium"]
+    assert polish[0] < 0.9
+    assert polish[1] > 0.97
+    assert 0.85 < dates.unseen["form"] < 0.995
+    (catalan, catalan_rough), (basque, basque_rough) = dates.foreign.values()
+    assert catalan_rough > 0.97
+    assert 0.5 < catalan < 0.95
+    assert basque < 0.3
+    assert basque_rough < 0.85
+    for whole, rough in (*dates.pairs.values(), *dates.foreign.values()):
+        assert whole <= rough
+    assert len(lab.table_ways(dates).rows) == 6
+
+
+def test_longer_strings_are_wrong_without_practice(dates):
+    assert dates.unseen["range"] == 0
+    assert dates.first < 0.5
+    ten, twenty = lab.DOTS.index(lab.PRACTICE), lab.DOTS.index(20)
+    assert dates.dots[0] == dates.test
+    assert dates.dots[lab.DOTS.index(2)] < 0.8
+    assert dates.dots[ten] < 0.3
+    assert dates.practised[: ten + 1].min() > 0.98
+    assert dates.practised[twenty] < dates.practised[ten]
+    lab.plt.close(lab.draw_dots(dates))
+    assert [row[0] for row in lab.table_wrong(dates).rows][::3] == [*dates.unseen]
+    for _, _, found, true in lab.table_wrong(dates).rows:
+        assert found != true
+
+
+def test_attention_finds_the_year(dates):
+    assert dates.looks > 0.6 > 3 * dates.chance
+    assert {looked.said for looked in dates.maps} == {iso for _, _, iso in lab.MAPPED}
+    for looked in dates.maps:
+        assert looked.source not in datasets.dates().train.texts
+    lab.plt.close(lab.draw_maps(dates.maps))
+
+
 # ---------------------------------------------------------------------------------------- phrases
 
 
@@ -150,6 +201,36 @@ def test_a_beam_of_one_is_greedy_search(toy):
     assert len(phrases.table_beams([one, wide]).rows) == 2
 
 
+@pytest.fixture(scope="module")
+def italian():
+    return phrases.phrases("it")
+
+
+@pytest.fixture(scope="module")
+def german():
+    return phrases.phrases("de")
+
+
+@pytest.mark.parametrize("language", datasets.TARGETS)
+def test_phrases_against_their_baselines(language, request):
+    data = request.getfixturevalue(datasets.TARGETS[language].lower())
+    assert data.test.chrf > max(data.copy.chrf, data.nearest.chrf)
+    assert data.test.exact < data.copy.exact
+    assert data.nearest.exact < 0.02
+    assert data.train.exact > 3 * data.test.exact
+    assert data.kinds["everyday"] == (0, 0)
+    assert data.kinds["currency"][0] < 0.3
+    assert data.kinds["language"][0] < data.kinds["language"][1]
+    learnt = ("territory", "time zone", "unit")
+    assert sum(data.kinds[k][0] for k in learnt) > sum(data.kinds[k][1] for k in learnt)
+    exact = np.mean([e.said == e.true for e in data.examples])
+    assert exact == pytest.approx(data.test.exact)
+    for kind, english, found, true in phrases.table_examples(data).rows:
+        (example,) = [e for e in data.examples if e.english == english]
+        assert (kind, found) == (example.kind, example.said)
+        assert true == ("✓" if found == example.true else example.true)
+
+
 # ---------------------------------------------------------------------------------------- lengths
 
 
@@ -160,6 +241,25 @@ def test_strings_and_their_reading():
     assert set("".join(found)) <= set(lengths.LETTERS)
     assert lengths.read(["abc"], True) == ["cba"]
     assert lengths.read(["abc"], False) == ["abc"]
+
+
+@pytest.fixture(scope="module")
+def copied():
+    return lengths.measure()
+
+
+def test_a_fixed_context_loses_with_length_and_attention_does_not(copied):
+    at = {n: i for i, n in enumerate(copied.lengths)}
+    errors = {way: found.mean(0) for way, found in copied.errors.items()}
+    for way in ("last", "last, source reversed", "mean"):
+        assert errors[way][at[4]] < 0.05
+        assert errors[way][at[16]] > 0.4
+        assert copied.exact[way].mean(0)[at[12]] < 0.05
+    assert errors["last, source reversed"][at[8]] < 0.8 * errors["last"][at[8]]
+    assert errors["additive"][at[16]] < 0.5 * errors["dot"][at[16]] < 0.25
+    assert errors["additive"][at[24]] > 0.2
+    lengths.plt.close(lengths.draw(copied))
+    assert len(lengths.table(copied).rows) == 5
 
 
 # ------------------------------------------------------------------------------------------ films
@@ -173,6 +273,22 @@ def test_runs_are_what_itertools_groups():
         spans = films.runs(y)[1]
         assert [b - a for a, b in spans] == [n for _, n in grouped]
         assert (spans[0][0], spans[-1][1]) == (0, len(y))
+
+
+def test_films_are_told_and_looked_at():
+    data = films.measure()
+    assert data.lengths == (4, 8)
+    assert data.exact["network"] > 0.35 > 0.05 > max(
+        share for who, share in data.exact.items() if who != "network"
+    )  # fmt: skip
+    assert data.errors["network"] < 0.2 < 0.5 < min(
+        share for who, share in data.errors.items() if who != "network"
+    )  # fmt: skip
+    assert data.looks > 3 * data.chance
+    np.testing.assert_allclose(data.alpha.sum(1), 1, rtol=1e-5)
+    assert data.spans[-1][1] == len(data.film) == 24
+    films.plt.close(films.draw(data))
+    assert len(films.table(data).rows) == 3
 
 
 # ------------------------------------------------------------------------------------ cost, scan

@@ -72,7 +72,7 @@ class Viewer(Seq2Seq):
         self.embed_source = torch.nn.Sequential(seen, torch.nn.ReLU())
 
 
-def measure(steps: int = 900, seed: int = 0, device: str | None = None) -> Watched:
+def measure(steps: int = 700, seed: int = 0, device: str | None = None) -> Watched:
     """Train on films without a word about frames; compare with the nearest film's sequence."""
     torch.manual_seed(seed)
     where, parts = device_of(device), datasets.films()
