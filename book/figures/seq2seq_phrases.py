@@ -227,7 +227,7 @@ def logp_of(step: Step, y: Sequence[int]) -> float:
 def beams(
     translator: Translator,
     part: Phrases,
-    widths: Sequence[int] = (1, 2, 4, 8),
+    widths: Sequence[int] = (1, 2, 4),
     penalties: Sequence[float] = (0.0, 1.0),
     limit: int = 60,
 ) -> list[Beam]:
