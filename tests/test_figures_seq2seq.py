@@ -87,6 +87,15 @@ def test_attention_is_kept_for_each_symbol_said(toy):
     lab.plt.close(lab.draw_maps([looked], (1, 1)))
 
 
+def test_cards_are_shown_whole():
+    shown = lab.table_card("phrases")
+    assert [row[0] for row in shown.rows] == [
+        "what", "source", "licence", "numbers", "split", "bad at",
+    ]  # fmt: skip
+    assert "1,375 train" in shown.rows[3][1]
+    assert all(row[1] for row in shown.rows)
+
+
 # ------------------------------------------------------------------------------------------ dates
 
 

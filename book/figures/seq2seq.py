@@ -180,6 +180,15 @@ def right(found: Sequence[object], wanted: Sequence[object]) -> np.ndarray:
     return np.array([a == b for a, b in zip(found, wanted, strict=True)])
 
 
+def table_card(name: str) -> Table:
+    """Return the card of a data set, a row for each thing to know."""
+    card = datasets.card(name)
+    numbers = ", ".join(f"{n:,} {of}" for of, n in card.numbers.items())
+    rows = [["what", card.what], ["source", card.source], ["licence", card.licence],
+            ["numbers", numbers], ["split", card.split], ["bad at", card.bad_at]]  # fmt: skip
+    return Table(["data card", f"datasets.{name}()"], rows)
+
+
 # ------------------------------------------------------------------------------------------ dates
 
 DOTS = (0, 2, 5, 10, 15, 20, 30, 40, 60)
@@ -248,7 +257,8 @@ def train_dates(
     """
     part = datasets.dates().train
     counts = np.random.default_rng(seed).integers(dotted + 1, size=len(part.texts))
-    sources = ["." * n + " " * (n > 0) + text for n, text in zip(counts, part.texts, strict=True)]
+    fronts = ["." * n + " " if n else "" for n in counts]
+    sources = [front + text for front, text in zip(fronts, part.texts, strict=True)]
     return train(sources, part.iso, steps, seed, "dot", lr=6e-3, device=device)
 
 
