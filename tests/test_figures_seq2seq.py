@@ -245,9 +245,12 @@ def test_italian_and_german_differ_as_the_page_says(italian, german):
     assert german.test.exact > 1.5 * italian.test.exact
     assert german.test.chrf > italian.test.chrf
     assert german.kinds["time zone"][0] > 3 * italian.kinds["time zone"][0]
-    known = datasets.phrases("it").train
+    known, _, test = datasets.phrases("it")
     assert len(known.english) == 1375
-    assert known.kinds.count("everyday") == 122
+    assert (known.kinds.count("everyday"), test.kinds.count("everyday")) == (122, 15)
+    assert dict(zip(*known[:2], strict=True))["Good evening"] == "Buonasera"
+    assert dict(zip(*test[:2], strict=True))["Good night"] == "Buonanotte"
+    assert not any("notte" in text.lower() for text in known.other)
     assert len(phrases.table_phrases([italian, german]).rows) == 10
     assert len(phrases.table_kinds([italian, german]).rows) == 6
 
@@ -295,6 +298,9 @@ def test_a_fixed_context_loses_with_length_and_attention_does_not(copied):
         assert errors[way][at[16]] > 0.4
         assert copied.exact[way].mean(0)[at[12]] < 0.05
     assert errors["last, source reversed"][at[8]] < 0.8 * errors["last"][at[8]]
+    assert abs(errors["last, source reversed"][at[16]] - errors["last"][at[16]]) < 0.05
+    assert (errors["mean"] < errors["last"] + 0.03).all()
+    assert errors["additive"][: at[16] + 1].max() < 0.05
     assert errors["additive"][at[16]] < 0.5 * errors["dot"][at[16]] < 0.25
     assert errors["additive"][at[24]] > 0.2
     lengths.plt.close(lengths.draw(copied))
