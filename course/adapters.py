@@ -416,7 +416,8 @@ def run_decoder(answer: Callable[..., Any], args: Mapping[str, Any]) -> Any:
     names = ("s0", "y0", "y", "E", "V", "b")
     raw = answer(step, attend, params, *(args[name] for name in names))
     if raw is not None and len(made) != len(args["y"]):
-        raise Finding("runs", f"step was called {len(made)} times, for {len(args['y'])} targets")
+        targets = f"{len(args['y'])} target{'' if len(args['y']) == 1 else 's'}"
+        raise Finding("runs", f"step was called {len(made)} times, for {targets}")
     return raw
 
 
@@ -520,7 +521,7 @@ def run_scan(answer: Callable[..., Any], args: Mapping[str, Any]) -> Any:
             if done
             else ("compute with the arrays you are given",),
         )
-    return h if h is None else np.asarray(h).view(np.ndarray)
+    return h.view(np.ndarray) if isinstance(h, _Counted) else h
 
 
 def run_seq2seq(answer: Any, args: Mapping[str, Any]) -> Any:

@@ -666,18 +666,15 @@ class Seq2Seq(torch.nn.Module):
         x : (T, B); lengths : (B,); begin, end, limit : integers.  Returns y : (S, B), integers,
         S <= limit; behind a sequence's end there is nothing but end.
         """
-        states = self.encode(x)
-        s = self.s0.expand(x.shape[1], -1)
+        states, s = self.encode(x), self.s0.expand(len(lengths), -1)
         symbol = torch.full_like(lengths, begin)
-        over, y = torch.zeros_like(lengths, dtype=torch.bool), []
-        for _ in range(limit):
+        over, made = torch.zeros_like(lengths, dtype=torch.bool), []
+        while len(made) < limit and not over.all():
             s, o, _ = self.advance(s, symbol, states, lengths)
             symbol = o.argmax(-1).masked_fill(over, end)
-            y.append(symbol)
+            made.append(symbol)
             over = over | (symbol == end)
-            if over.all():
-                break
-        return torch.stack(y)
+        return torch.stack(made)
 
     @torch.no_grad()
     def starter(self, x):

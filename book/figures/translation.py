@@ -386,13 +386,13 @@ def draw_tree(tree: Tree) -> Figure:
             axis.scatter([x], [y], s=900 * tree.probabilities[name], color=colour, zorder=2)
             found = name in {y for y, _ in tree.found.values()}
             if (len(name) < 3 and tree.probabilities[name] > 0.05) or found:
-                at, align = ((0, 15), "center") if len(name) == 1 else ((10, 4), "left")
+                at = {1: (0, 15), 2: (0, 8), 3: (28, 8)}[len(name)]
                 axis.annotate(
                     f"{name} {tree.probabilities[name]:.3f}",
                     (x, y),
                     xytext=at,
                     textcoords="offset points",
-                    ha=align,
+                    ha="center",
                 )
         axis.plot([], [], color=BLUE, label="greedy")
         axis.plot([], [], color=VERMILION, label="kept by width 2")
