@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
 import gzip
 import http.server
 import io
 import itertools
+import re
 import sys
 import tarfile
 import threading
@@ -18,12 +20,23 @@ import pytest
 
 from autograder.sandbox.client import Zygote
 from course import datasets
-from course.datasets import extract, languages, music, opinions, originals, people, shapes
+from course.datasets import (
+    calendar,
+    extract,
+    languages,
+    music,
+    opinions,
+    originals,
+    people,
+    shapes,
+    translations,
+)
 from course.datasets.parts import DATA
 
 names, tagging, sentiment = map(cache, (datasets.names, datasets.tagging, datasets.sentiment))
 chorales, digits, cluttered = map(cache, (datasets.chorales, datasets.digits, datasets.cluttered))
 scenes, films = map(cache, (datasets.scenes, datasets.films))
+dates, phrases = map(cache, (datasets.dates, datasets.phrases))
 
 
 def disjoint(parts) -> bool:
@@ -71,6 +84,9 @@ def same(one, other) -> bool:
     [
         datasets.names,
         datasets.digits,
+        datasets.phrases,
+        partial(datasets.dates, (30, 20, 10)),
+        partial(datasets.unseen_dates, "range", 10),
         partial(datasets.tagging, (30, 20, 10)),
         partial(datasets.sentiment, (30, 20, 10)),
         partial(datasets.cluttered, (3, 2, 1)),
@@ -91,6 +107,8 @@ def test_another_seed_is_another_draw():
 
 def test_files_are_what_the_packages_give():
     assert extract.names() == (DATA / "names.tsv").read_text(encoding="utf-8")
+    assert extract.dates() == (DATA / "dates.json").read_text(encoding="utf-8")
+    assert extract.phrases() == (DATA / "phrases.tsv").read_text(encoding="utf-8")
     assert extract.people() == (DATA / "people.tsv").read_text(encoding="utf-8")
     with np.load(DATA / "digits.npz") as kept:
         for name, array in extract.digits().items():
@@ -390,6 +408,121 @@ def test_a_frame_alone_does_not_say_which_way():
     assert len(clean[0] & clean[1]) > 0.8 * min(map(len, clean))
 
 
+# Dates.
+
+
+def test_dates_are_written_as_babel_writes_them():
+    from babel.dates import format_date, format_skeleton
+
+    days = [datetime.date(1999, month, 1 + 2 * month) for month in range(1, 13)]
+    days += [datetime.date(2024, 2, day) for day in range(1, 8)]
+    for code, known in calendar._written().items():
+        for form in known["patterns"]:
+            for day in days:
+                if form == calendar.UNSEEN_FORM:
+                    want = format_skeleton("yMMMEd", day, locale=code)
+                else:
+                    want = format_date(day, form, locale=code)
+                assert datasets.write_date(day, code, form) == want
+    with pytest.raises(KeyError, match="no form 'short'; has full, long"):
+        datasets.write_date(days[0], "en", "short")
+
+
+def test_a_day_is_in_one_part():
+    assert disjoint(part.iso for part in dates())
+    test = set(dates().test.iso)
+    for what in ("form", "pair", "language"):
+        for iso in datasets.unseen_dates(what, 200).iso:
+            assert datasets.part_of(iso) == 2
+    assert len(test) > 1500
+
+
+def test_a_written_date_has_one_reading():
+    readings: dict[str, set[str]] = {}
+    others = [datasets.unseen_dates(what) for what in ("form", "pair", "language")]
+    for part in (*dates(), *others):
+        for text, iso in zip(part.texts, part.iso, strict=True):
+            readings.setdefault(text, set()).add(iso)
+            assert iso[:4] in text
+            assert str(int(iso[8:])) in text
+    assert max(map(len, readings.values())) == 1
+    # Where a pattern has numbers only, the day stands before the month, or the year first.
+    for known in calendar._written().values():
+        for pattern in known["patterns"].values():
+            if not re.search("MMM", pattern):
+                order = re.sub(r"[^dMy]|(.)(?=\1)", "", pattern)
+                assert order in ("dMy", "yMd"), pattern
+
+
+def test_ways_of_writing_that_training_has_not():
+    seen = {way for part in dates() for way in zip(part.languages, part.forms, strict=True)}
+    pairs = datasets.unseen_dates("pair", 100)
+    assert set(zip(pairs.languages, pairs.forms, strict=True)) == set(datasets.UNSEEN_PAIRS)
+    assert not seen & set(datasets.UNSEEN_PAIRS)
+    for language, form in datasets.UNSEEN_PAIRS:
+        assert form in {f for code, f in seen if code != language}
+        assert language in {code for code, _ in seen}
+    assert set(datasets.unseen_dates("form", 200).forms) == {calendar.UNSEEN_FORM}
+    assert set(datasets.unseen_dates("language", 50).languages) == set(datasets.UNSEEN_LANGUAGES)
+    assert {code for code, _ in seen} == set(datasets.DATE_LANGUAGES)
+    with pytest.raises(ValueError, match="want one of form, pair, language, range"):
+        datasets.unseen_dates("year")
+
+
+def test_longer_strings_of_dates():
+    both = datasets.unseen_dates("range", 20)
+    for text, iso in zip(both.texts, both.iso, strict=True):
+        halves = text.split(" - ")
+        assert len(halves) == 2
+        for half, day in zip(halves, iso.split("/"), strict=True):
+            assert day[:4] in half
+    dotted = datasets.behind_dots(dates().test, 3)
+    assert dotted.texts[0] == "... " + dates().test.texts[0]
+    assert dotted.iso == dates().test.iso
+
+
+# Phrases.
+
+
+@pytest.mark.parametrize("language", datasets.TARGETS)
+def test_phrases_have_one_answer_and_one_part(language):
+    parts = phrases(language)
+    english = [text.lower() for part in parts for text in part.english]
+    assert len(set(english)) == len(english)
+    assert disjoint([translations.family(text) for text in part.english] for part in parts)
+    for part in parts:
+        assert len(part.english) == len(part.other) == len(part.kinds)
+        assert set(part.kinds) == set(translations.KINDS)
+        for text in (*part.english, *part.other):
+            assert text == text.strip()
+            assert text
+
+
+def test_phrases_are_what_cldr_says():
+    from babel import Locale
+
+    known = {}
+    for part, german in zip(phrases(), phrases("de"), strict=True):
+        assert part.english == german.english
+        known |= dict(zip(part.english, zip(part.other, german.other, strict=True), strict=True))
+    assert known["Good morning"] == ("Buongiorno", "Guten Morgen")
+    assert known["Italian Lira"] == ("lira italiana", "Italienische Lira")
+    for code, column in (("it", 0), ("de", 1)):
+        locale, english = Locale(code), Locale("en")
+        for key in ("CH", "CI", "NZ"):
+            assert known[english.territories[key]][column] == locale.territories[key]
+    with pytest.raises(KeyError, match="there are it, de"):
+        datasets.phrases("fr")
+
+
+def test_phrases_are_as_the_card_says():
+    lines = translations.rows()
+    assert sum(line[0] != "everyday" for line in lines) > 0.9 * len(lines)
+    names = [(line[1].lower(), line[2].lower()) for line in lines if line[0] == "language"]
+    assert 0.45 < np.mean([a == b for a, b in names]) < 0.55
+    assert max(len(line[1].split()) for line in lines) == 7
+
+
 # Cards.
 
 
@@ -445,6 +578,17 @@ def numbers() -> dict[str, dict[str, int]]:
             "names": len(datasets.dinosaurs()),
             "train": sum(i % 10 not in (0, 5) for i in range(len(datasets.dinosaurs()))),
         },
+        "dates": {
+            "languages": len(datasets.DATE_LANGUAGES),
+            "ways": len(set(zip(dates().train.languages, dates().train.forms, strict=True))),
+            **sizes(datasets.Parts(*(part.texts for part in dates()))),
+            "characters": len(set("".join(dates().train.texts))),
+        },
+        "phrases": {
+            "pairs": len(translations.rows()),
+            "everyday": sum(kind == "everyday" for kind, *_ in translations.rows()),
+            **sizes(datasets.Parts(*(part.english for part in phrases()))),
+        },
         "tale": {"characters": len(datasets.tale()), "letters": len(set(datasets.tale()))},
     }
 
@@ -486,6 +630,19 @@ def idx(array: np.ndarray) -> bytes:
     return gzip.compress(head + array.astype(np.uint8).tobytes())
 
 
+def captions(name: str, count: int, german: int | None = None) -> bytes:
+    """An archive as Multi30k packs them: two files, and what a Mac leaves beside them."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        for language, lines in (("en", count), ("de", count if german is None else german)):
+            for at in (f"{name}.{language}", f"._{name}.{language}"):
+                text = "".join(f"{language} {n} \n" for n in range(lines)).encode()
+                info = tarfile.TarInfo(at)
+                info.size = len(text)
+                archive.addfile(info, io.BytesIO(text))
+    return packed.getvalue()
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     """Small files in the originals' formats, served on a free port: the address and the hashes."""
@@ -509,6 +666,15 @@ def server(tmp_path_factory):
         archive.writestr("__MACOSX/data/names/._Czech.txt", b"\0\xff")
         archive.writestr("data/eng-fra.txt", "Go.\tVa !\n")
     files["data.zip"] = packed.getvalue()
+    for name, count in zip(originals.MULTI30K, (3, 2, 1), strict=True):
+        files[name] = captions(name, count)
+    files["lame.tar.gz"] = captions("lame", 2, german=1)
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        lines = [f"Say {n}.\tDi' {n}.\tCC-BY 2.0 (France) #{n}" for n in range(60)]
+        archive.writestr("ita.txt", "\n".join([*lines, "Say 7.\tDica 7.\tCC-BY 2.0", "no tab"]))
+        archive.writestr("_about.txt", "About\tthis file")
+    files["ita-eng.zip"] = packed.getvalue()
     for name, data in files.items():
         (folder / name).write_bytes(data)
 
@@ -554,6 +720,32 @@ def test_surnames_from_a_server(server, tmp_path):
     url, files = server
     found = originals.surnames(sha(files["data.zip"]), url + "data.zip", tmp_path)
     assert found == {"Czech": ("Abl", "Žid")}
+
+
+def test_multi30k_from_a_server(server, tmp_path):
+    url, files = server
+    hashes = {name: sha(files[name]) for name in originals.MULTI30K}
+    parts = originals.multi30k(url, hashes, tmp_path)
+    assert [len(part.english) for part in parts] == [3, 2, 1]
+    assert parts.train == originals.Pairs(("en 0", "en 1", "en 2"), ("de 0", "de 1", "de 2"))
+    lame = {"lame.tar.gz": sha(files["lame.tar.gz"])}
+    with pytest.raises(originals.DownloadError, match="of the same length"):
+        originals.multi30k(url, lame, tmp_path)
+    for known in originals.MULTI30K.values():
+        assert re.fullmatch("sha256:[0-9a-f]{64}", known)
+
+
+def test_tatoeba_from_a_server(server, tmp_path):
+    url, files = server
+    parts = originals.tatoeba(sha(files["ita-eng.zip"]), url + "ita-eng.zip", tmp_path)
+    pairs = [pair for part in parts for pair in zip(*part, strict=True)]
+    assert len(pairs) == 61
+    assert disjoint(part.english for part in parts)
+    assert {other for english, other in pairs if english == "Say 7."} == {"Di' 7.", "Dica 7."}
+    assert ("About", "this file") not in pairs
+    other = sha(files["data.zip"])
+    with pytest.raises(originals.DownloadError, match="too few lines"):
+        originals.tatoeba(other, url + "data.zip", tmp_path)
 
 
 def test_a_file_that_is_there_needs_no_server(server, tmp_path):

@@ -13,6 +13,16 @@ it is bad at: `datasets.cards()`.  The larger originals are in `course.datasets.
 """
 
 from course.datasets.about import Card, card, cards
+from course.datasets.calendar import (
+    DATE_LANGUAGES,
+    UNSEEN_LANGUAGES,
+    UNSEEN_PAIRS,
+    Dates,
+    behind_dots,
+    dates,
+    unseen_dates,
+    write_date,
+)
 from course.datasets.echoes import echo
 from course.datasets.genera import dinosaurs
 from course.datasets.handwriting import Images, cluttered, digits
@@ -24,13 +34,19 @@ from course.datasets.people import TAGS, Tagged, spans, tagging
 from course.datasets.shapes import Group, Scene, Scenes, caption, equivalent, parse, render, scenes
 from course.datasets.sun import sunspots
 from course.datasets.texts import letters, next_letter, tale
+from course.datasets.translations import TARGETS, Phrases, phrases
 from course.datasets.video import ACTIVITIES, Films, films
 
 __all__ = [
     "ACTIVITIES",
+    "DATE_LANGUAGES",
     "LANGUAGES",
     "TAGS",
+    "TARGETS",
+    "UNSEEN_LANGUAGES",
+    "UNSEEN_PAIRS",
     "Card",
+    "Dates",
     "Films",
     "Group",
     "Images",
@@ -38,16 +54,19 @@ __all__ = [
     "Melody",
     "Names",
     "Parts",
+    "Phrases",
     "Scene",
     "Scenes",
     "Sentences",
     "Tagged",
     "Vocabulary",
+    "behind_dots",
     "caption",
     "card",
     "cards",
     "chorales",
     "cluttered",
+    "dates",
     "digits",
     "dinosaurs",
     "echo",
@@ -59,6 +78,7 @@ __all__ = [
     "pad",
     "parse",
     "part_of",
+    "phrases",
     "render",
     "scenes",
     "sentiment",
@@ -66,4 +86,6 @@ __all__ = [
     "sunspots",
     "tagging",
     "tale",
+    "unseen_dates",
+    "write_date",
 ]

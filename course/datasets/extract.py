@@ -8,15 +8,19 @@ Only authors need it, and with it Babel, Faker and scikit-learn.
 from __future__ import annotations
 
 import importlib
+import json
 import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
+from course.datasets.calendar import DATE_LANGUAGES, FORMS, UNSEEN_FORM, UNSEEN_LANGUAGES
 from course.datasets.languages import LANGUAGES
 from course.datasets.parts import DATA
+from course.datasets.translations import TARGETS
 
 PEOPLE = ("cs_CZ", "de_DE", "en_IN", "en_US", "es_ES", "fi_FI", "fr_FR", "it_IT", "nl_NL", "sv_SE")
 """Faker's locales that the names of people are taken from."""
@@ -48,6 +52,67 @@ def tidy(name: str) -> str:
     """Return the name in lower case, composed (NFC), without what stands in brackets."""
     name = re.sub(r"\s*[(\[].*?[)\]]", "", unicodedata.normalize("NFC", name).lower())
     return re.sub(r"\s+", " ", name).strip()
+
+
+def dates() -> str:
+    """Return dates.json: by language, the patterns of dates and the words that they need."""
+    from babel import Locale
+
+    languages = (*DATE_LANGUAGES, *UNSEEN_LANGUAGES)
+    found = {code: _calendar(Locale(code)) for code in languages}
+    return json.dumps(found, ensure_ascii=False, indent=1) + "\n"
+
+
+def _calendar(locale: Any) -> dict[str, dict[str, Any]]:
+    listed = {form: locale.date_formats[form].pattern for form in FORMS}
+    patterns = {form: p for form, p in listed.items() if "yy" not in p}
+    patterns[UNSEEN_FORM] = locale.datetime_skeletons["yMMMEd"].pattern
+    patterns = {form: re.sub(r"E{1,3}(?!E)", "EEE", str(p)) for form, p in patterns.items()}
+    months, days = locale.months, locale.days
+    tables = {
+        "MMMM": months["format"]["wide"],
+        "MMM": months["format"]["abbreviated"],
+        "EEEE": days["format"]["wide"],
+        "cccc": days["stand-alone"]["wide"],
+        "EEE": days["format"]["abbreviated"],
+    }
+    used = {run for p in patterns.values() for run in re.findall(r"[MEc]{3,}", p)}
+    words = {run: [table[key] for key in sorted(table)] for run, table in tables.items()}
+    return {"patterns": patterns, "words": {run: words[run] for run in tables if run in used}}
+
+
+def phrases() -> str:
+    """Return phrases.tsv: kind, English, Italian, German; sorted; each English phrase once."""
+    from babel import Locale
+
+    locales = [Locale(code) for code in ("en", *TARGETS)]
+    found: dict[str, tuple[str, ...]] = {}
+    for kind, of in (
+        ("territory", lambda locale: locale.territories),
+        ("language", lambda locale: locale.languages),
+        ("currency", lambda locale: locale.currencies),
+        ("time zone", _zones),
+        ("unit", lambda locale: _long(locale._data["unit_display_names"])),
+    ):
+        english, *others = (of(locale) for locale in locales)
+        for key in sorted(set(english).intersection(*others)):
+            texts = tuple(unicodedata.normalize("NFC", t[key]) for t in (english, *others))
+            if key not in texts and not re.search(r"[(\[/]", "".join(texts)):
+                found.setdefault(texts[0].lower(), (kind, *texts))
+    return "".join("\t".join(row) + "\n" for row in sorted(found.values()))
+
+
+def _zones(locale: Any) -> dict[str, str]:
+    """Return the long names of time zones, by zone and by form."""
+    return {
+        f"{zone} {form}": name
+        for zone, forms in locale.meta_zones.items()
+        for form, name in forms.get("long", {}).items()
+    }
+
+
+def _long(units: Any) -> dict[str, str]:
+    return {unit: forms["long"] for unit, forms in units.items() if "long" in forms}
 
 
 def people() -> str:
@@ -82,5 +147,7 @@ def digits() -> dict[str, np.ndarray]:
 
 if __name__ == "__main__":
     (DATA / "names.tsv").write_text(names(), encoding="utf-8")
+    (DATA / "dates.json").write_text(dates(), encoding="utf-8")
+    (DATA / "phrases.tsv").write_text(phrases(), encoding="utf-8")
     (DATA / "people.tsv").write_text(people(), encoding="utf-8")
     np.savez_compressed(DATA / "digits.npz", **digits())

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import random
 import tarfile
 import zipfile
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
+
+from course.datasets.parts import Parts, part_of
 
 CACHE = Path(os.environ.get("RNN_COURSE_DATA", Path.home() / ".cache" / "rnn-course"))
 """Where files are kept unless you say otherwise; the variable RNN_COURSE_DATA moves it."""
@@ -39,6 +42,19 @@ REVIEWS_HASH = "md5:7c2ac02c03563afcf9b574c7e56c153a"
 
 SURNAMES_URL = "https://download.pytorch.org/tutorial/data.zip"
 """No hash of this archive is published, so `surnames` asks you for one."""
+
+MULTI30K_URL = "https://raw.githubusercontent.com/neychev/small_DL_repo/master/datasets/Multi30k/"
+MULTI30K = {
+    "training.tar.gz": "sha256:20140d013d05dd9a72dfde46478663ba05737ce983f478f960c1123c6671be5e",
+    "validation.tar.gz": "sha256:a7aa20e9ebd5ba5adce7909498b94410996040857154dab029851af3a866da8c",
+    "mmt16_task1_test.tar.gz": (
+        "sha256:6d1ca1dba99e2c5dd54cae1226ff11c2551e6ce63527ebb072a1f70f72a5cd36"
+    ),
+}
+"""The copy and the hashes that torchtext has used since the first server went away."""
+
+TATOEBA_URL = "https://www.manythings.org/anki/ita-eng.zip"
+"""It grows from month to month, so no hash of it lasts, and `tatoeba` asks you for one."""
 
 
 class DownloadError(RuntimeError):
@@ -153,3 +169,62 @@ def _name_files(archive: zipfile.ZipFile) -> Iterator[tuple[str, tuple[str, ...]
         # Macs leave a second file, "__MACOSX/data/names/._Czech.txt", beside each.
         if path.parts[:2] == ("data", "names") and path.suffix == ".txt":
             yield path.stem, tuple(archive.read(name).decode("utf-8").splitlines())
+
+
+class Pairs(NamedTuple):
+    """Sentences and their translations: english and other, N strings each."""
+
+    english: tuple[str, ...]
+    other: tuple[str, ...]
+
+
+def multi30k(
+    url: str = MULTI30K_URL, hashes: dict[str, str] = MULTI30K, folder: str | Path | None = None
+) -> Parts[Pairs]:
+    """Return 29 000, 1014 and 1000 captions of photos, English and German (Elliott et al., 2016).
+
+    `hashes` maps the three names to their hashes, in the order of MULTI30K.  Raises as `fetch`
+    does, and DownloadError if an archive has no pair of files of the same length.
+    """
+    return Parts(*(_tar_pairs(fetch(url + name, known, folder)) for name, known in hashes.items()))
+
+
+def _tar_pairs(path: Path) -> Pairs:
+    found = {}
+    with tarfile.open(path) as archive:
+        for member in archive:
+            language = PurePosixPath(member.name).suffix
+            # Macs leave a second file, "._train.en", beside each.
+            hidden = PurePosixPath(member.name).name.startswith(".")
+            if member.isfile() and not hidden and language in (".en", ".de"):
+                text = archive.extractfile(member).read().decode("utf-8")
+                found[language] = tuple(line.strip() for line in text.strip().split("\n"))
+    if len(found.get(".en", ())) != len(found.get(".de", " ")):
+        raise DownloadError(f"multi30k: {path} has no two files .en and .de of the same length")
+    return Pairs(found[".en"], found[".de"])
+
+
+def tatoeba(
+    known_hash: str, url: str = TATOEBA_URL, folder: str | Path | None = None, seed: int = 0
+) -> Parts[Pairs]:
+    """Return sentences of the Tatoeba project with their translations, 80 : 10 : 10.
+
+    The archive has a text file whose lines are English, a tab, the translation, a tab, and who
+    wrote them, as ManyThings packs it for many languages.  An English sentence with several
+    translations is in one part with all of them.  Raises as `fetch` does, and DownloadError if
+    the archive holds no such lines.
+    """
+    path = fetch(url, known_hash, folder)
+    dealt: tuple[list[tuple[str, str]], ...] = ([], [], [])
+    with zipfile.ZipFile(path) as archive:
+        names = [n for n in archive.namelist() if n.endswith(".txt") and not n.startswith("_")]
+        for name in sorted(names):
+            for line in archive.read(name).decode("utf-8").splitlines():
+                english, tab, rest = line.partition("\t")
+                if tab:
+                    dealt[part_of(english.lower())].append((english, rest.partition("\t")[0]))
+    if not all(dealt):
+        raise DownloadError(f"tatoeba: {path} holds too few lines with an English text and a tab")
+    for part in dealt:  # the archive is sorted by length
+        random.Random(seed).shuffle(part)
+    return Parts(*(Pairs(*zip(*part, strict=True)) for part in dealt))
