@@ -1,0 +1,155 @@
+"""Train the learned optimizers of chapter 7 anew: `python book/retrain.py digits mixed paintings`.
+
+Minutes each, on one core, with a bar that says how many.  Interrupt it whenever you like: the same
+command goes on where it was, bit by bit.  What comes out lies in book/trained/, with the command,
+the seed and the processor time that made it; book, tests and benchmark read it from there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from figures.learning_tasks import DigitFamily, Family, PaintingFamily
+from figures.learning_training import (
+    LearnedOptimizer,
+    Recipe,
+    Training,
+    read_trained,
+    roll_out,
+    write_trained,
+)
+from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
+
+BUILD = Path(__file__).resolve().parent.parent / "build" / "retrain"
+
+MIXED = ("sigmoid", "relu", "tanh")
+
+
+class Phase(NamedTuple):
+    """One phase of a training: it starts from the best phi of the phase before.
+
+    families : drawn from in turn; recipe : how; held : validation functions of each family
+    """
+
+    families: Sequence[Family]
+    recipe: Recipe
+    held: int
+
+
+def full(seed: int, updates: int, **more: int) -> Recipe:
+    """Return the recipe of the last phases: the whole run, and the logarithm of the loss."""
+    return Recipe(unroll=100, updates=updates, rate=1e-3, log=True, seed=seed, **more)
+
+
+def plan(name: str, seed: int) -> list[Phase]:
+    """Return how an optimizer is trained; raises KeyError for a name that is not known."""
+    if name == "digits":
+        short = Recipe(functions=4, coordinates=256, updates=240, rate=3e-3, seed=seed)
+        digits = [DigitFamily()]
+        long = full(seed + 1, 80, functions=4, coordinates=384)
+        return [Phase(digits, short, 16), Phase(digits, long, 16)]
+    if name == "mixed":
+        mixed = [DigitFamily(activations=(activation,)) for activation in MIXED]
+        return [Phase(mixed, full(seed, 80, functions=4, coordinates=384), 12)]
+    if name == "paintings":
+        short = Recipe(functions=2, coordinates=512, updates=100, rate=3e-3, log=True, seed=seed)
+        long = full(seed + 1, 80, functions=2, coordinates=512)
+        large = full(seed + 2, 40, functions=2, coordinates=1024)
+        small = [PaintingFamily(32)]
+        return [
+            Phase(small, short, 6),
+            Phase(small, long, 6),
+            Phase([PaintingFamily(64)], large, 4),
+        ]
+    raise KeyError(f"no training is called {name!r}: digits, mixed or paintings")
+
+
+def scorer(phase: Phase, steps: int = 100) -> Callable[[LearnedOptimizer], float]:
+    """Return what judges phi: mean log-loss over the run and at its end, on held functions."""
+    rng = np.random.default_rng(10_000)
+    held = [family.sample(rng, phase.held) for family in phase.families]
+
+    def score(optimizer: LearnedOptimizer) -> float:
+        runs = [roll_out(optimizer, problem, steps).losses for problem in held]
+        logs = [losses[1:].clamp(min=1e-12).log() for losses in runs]
+        found = [float((log.mean(0) + log[-1]).median()) for log in logs]
+        return float(np.mean(found)) if np.isfinite(found).all() else float("inf")
+
+    return score
+
+
+def train(
+    name: str, progress: Progress, seed: int = 0, effort: float = 1.0, keep: bool = False
+) -> None:
+    """Train, from a checkpoint if there is one, and write phi; raises KeyError as `plan` does.
+
+    effort : a share of the plan's updates; keep : write the best phi so far, and train no further
+    """
+    torch.manual_seed(seed)
+    optimizer = read_trained("digits").optimizer if name == "mixed" else LearnedOptimizer()
+    optimizer.requires_grad_(True)
+    command = f"python book/retrain.py {name} --seed {seed}"
+    command += f" --effort {effort:g}" if effort != 1 else ""
+    phases = plan(name, seed)
+    seconds, runs = 0.0, []
+    for number, phase in enumerate(phases, 1):
+        recipe = replace(phase.recipe, updates=max(1, round(effort * phase.recipe.updates)))
+        training = Training(optimizer, phase.families, recipe, scorer(phase))
+        checkpoint = BUILD / f"{name}-{seed}-{effort:g}-{number}.pt"
+        if checkpoint.exists():
+            training.resume(checkpoint)
+        elif keep:
+            break
+        if not keep:
+            follow(training, progress, f"{name}, phase {number} of {len(phases)}", checkpoint)
+        optimizer.load_state_dict(training.best_phi)
+        seconds += training.seconds
+        runs.append(training.done)
+        made = {
+            "command": command,
+            "seed": seed,
+            "runs": runs,
+            "planned": [part.recipe.updates for part in phases],
+            "processor_seconds": round(seconds),
+            "score": training.best,
+            "torch": torch.__version__,
+        }
+        path = write_trained(name, optimizer, made)
+        progress.console.print(f"written: {path}", highlight=False, soft_wrap=True)
+
+
+def follow(training: Training, progress: Progress, title: str, checkpoint: Path) -> None:
+    """Run a training to its end under a bar of its own."""
+    bar = progress.add_task(title, total=training.recipe.updates, completed=training.done)
+    training.run(
+        checkpoint=checkpoint,
+        told=lambda text: progress.console.print(f"{title}: {text}", highlight=False),
+        ticked=lambda done: progress.update(bar, completed=done),
+    )
+
+
+def main() -> int:
+    """Train from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="+", choices=("digits", "mixed", "paintings"))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--effort", type=float, default=1.0, help="a share of the plan's updates")
+    parser.add_argument("--keep", action="store_true", help="write the best so far, do not train")
+    given = parser.parse_args()
+    torch.set_num_threads(1)  # sums in one order, so that a resumed training is the same
+    columns = (*Progress.get_default_columns(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns) as progress:
+        for name in given.names:
+            train(name, progress, given.seed, given.effort, given.keep)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
