@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import statistics
 import sys
 from pathlib import Path
 
-import numpy as np
 import torch
+from machine import machine
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "book"))
 
@@ -34,6 +33,9 @@ WANTED = {
 }
 
 
+TOOK = "quadratics, training seconds"
+
+
 def quadratics(seed: int) -> dict[str, float]:
     """Train and compare; ratios, and the processor time of the training."""
     training = lab.train_quadratics(seed)
@@ -41,7 +43,7 @@ def quadratics(seed: int) -> dict[str, float]:
     return {
         "quadratics, step 100": float(ratio[100]),
         "quadratics, worst step": float(ratio[1:].max()),
-        "quadratics, training seconds": training.seconds,
+        TOOK: training.seconds,
     }
 
 
@@ -72,8 +74,17 @@ def paintings(seed: int) -> dict[str, float]:
     return {name: float(data.ratio[100]) for name, data in runs.items()}
 
 
+def write(path: Path, found: dict[str, list[float]], where: dict[str, object]) -> None:
+    """Write what has been found so far, with the kept phi that it was found with."""
+    took = found.get(TOOK, [])
+    ratios = {key: values for key, values in found.items() if key != TOOK}
+    made = {name: lab.read_trained(name).made for name in ("digits", "mixed", "paintings")}
+    record = {"ratios": ratios, "wanted": WANTED, TOOK: took, "made": made, "machine": where}
+    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
 def main() -> int:
-    """Measure, print each ratio with what is wanted of it, and write JSON if asked."""
+    """Measure, print each ratio with what is wanted of it, and write JSON after every seed."""
     parts = {"quadratics": quadratics, "digits": digits, "paintings": paintings}
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
@@ -81,32 +92,20 @@ def main() -> int:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     torch.set_num_threads(1)
+    where = machine()
     found: dict[str, list[float]] = {}
     for seed in range(given.seeds):
         for name in given.only:
             for key, value in parts[name](seed).items():
                 found.setdefault(key, []).append(round(value, 4))
                 print(f"seed {seed}  {key:45s} {value:.3f}", flush=True)
+        if given.json:
+            write(given.json, found, where)
     print()
     for key, values in found.items():
         middle = statistics.median(values)
         wanted = f"   wanted: at most {WANTED[key]}" if key in WANTED else ""
         print(f"{key:45s} {middle:8.3f}  ({min(values):.3f} to {max(values):.3f}){wanted}")
-    if given.json:
-        made = {
-            name: lab.read_trained(name).made
-            for name in ("digits", "mixed", "paintings")
-            if given.only != ["quadratics"]
-        }
-        record = {
-            "ratios": found,
-            "wanted": WANTED,
-            "made": made,
-            "machine": platform.machine(),
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-        }
-        given.json.write_text(json.dumps(record, indent=1) + "\n")
     return 0
 
 

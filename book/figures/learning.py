@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -515,15 +516,18 @@ def compare(
     tuning: Problem,
     held: Problem,
     steps: int = 100,
-    tuned_for: int = 100,
-    rivals: Mapping[str, Rule] = RIVALS,
+    rate: Mapping[str, float] | None = None,
 ) -> Curves:
-    """Tune every rival on some functions and run all of them, and the learned one, on others."""
-    rate = {name: tune(rule, tuning, tuned_for) for name, rule in rivals.items()}
-    runs = {name: no_nan(run_rival(rule, rate[name], held, steps)) for name, rule in rivals.items()}
+    """Tune every rival for 100 steps, and run all of them, and the learned one, on other functions.
+
+    rate : the rivals' rates, if they have been tuned before
+    """
+    if rate is None:
+        rate = {name: tune(rule, tuning, 100) for name, rule in RIVALS.items()}
+    runs = {name: no_nan(run_rival(rule, rate[name], held, steps)) for name, rule in RIVALS.items()}
     learned = no_nan(roll_out(optimizer, held, steps).losses)
     best = np.min([np.median(losses, axis=1) for losses in runs.values()], axis=0)
-    return Curves(learned, runs, rate, best)
+    return Curves(learned, runs, dict(rate), best)
 
 
 def draw_curves(panels: Mapping[str, Curves]) -> Figure:
@@ -661,15 +665,16 @@ def digits(
     steps: int = 100,
     tuning: int = 16,
     held: int = 64,
+    rate: Mapping[str, float] | None = None,
 ) -> Curves:
-    """Compare on networks that were not trained on; rivals are tuned for 100 steps, on others."""
+    """Compare on networks that were not trained on; rivals are tuned on others, or have a rate."""
     optimizer = read_trained("digits").optimizer if optimizer is None else optimizer
     family = DigitFamily(**ARCHITECTURES[architecture])
     problems = [
         family.sample(np.random.default_rng(1000 * which + seed), functions)
         for which, functions in ((3, tuning), (4, held))
     ]
-    return compare(optimizer, *problems, steps=steps)
+    return compare(optimizer, *problems, steps=steps, rate=rate)
 
 
 def trained_by(rule: LearnedOptimizer | tuple[Rule, float], problem: Problem) -> torch.Tensor:
@@ -823,6 +828,29 @@ def draw_triples(data: Sequence[Triple]) -> Figure:
             ax.set_title(name, fontsize=9)
             ax.axis("off")
     return fig
+
+
+# ------------------------------------------------------------------------- what was recorded
+
+RECORD = Path(__file__).resolve().parents[2] / "benchmarks" / "learning_to_learn.json"
+
+
+def recorded(path: Path = RECORD) -> dict[str, Any]:
+    """Return what `benchmarks/learning_to_learn.py` has written."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def table_recorded(record: Mapping[str, Any]) -> Table:
+    """Return the table of a record: each ratio's median over the seeds, its range, and its goal."""
+    rows = []
+    for name, values in record["ratios"].items():
+        goal = record["wanted"].get(name)
+        middle = float(np.median(values))
+        said = "" if goal is None else f"{goal:g}: " + ("reached" if middle <= goal else "missed")
+        rows.append([name, f"{middle:.2f}", f"{min(values):.2f} to {max(values):.2f}", said])
+    return Table(
+        ["ratio to the best tuned rival", "median", "over the seeds", "goal, at most"], rows
+    )
 
 
 # ------------------------------------------------------------------------ what else it learns
