@@ -135,6 +135,58 @@ def test_race_is_run_from_the_keyboard(racing):
     assert play.inner_text() == "Play"
 
 
+def test_numbers_in_the_prose_are_the_computed_ones():
+    page = re.sub(r"\s+", " ", (ROOT / "book/07-learning.md").read_text(encoding="utf-8"))
+
+    def said(text: str) -> None:
+        assert text in page, text
+
+    network = tasks.classifier(64, 20)
+    size = sum(p.numel() for p in network.parameters())
+    said(f"with 20 sigmoid hidden units, {size:,} numbers")
+    said(f"$3 \\cdot 64 \\cdot 64 = {3 * 64 * 64:,}$".replace(",", "{,}", 1))
+    assert f"{np.exp(-10):.1e}" == "4.5e-05"
+    said("The border is at $4.5 \\cdot 10^{-5}$")
+    said(f"a hundred times larger is only {np.log(100) / 10:.2f} more in its first feature")
+    optimizer = train.LearnedOptimizer()
+    said(f"{2 * 20 * 2} numbers for each coordinate")
+    assert sum(part[:, 0].numel() for part in optimizer.start(1)) == 80
+    H = 20
+    each = 4 * H * (2 + H) + 4 * H * 2 * H + H
+    weights = [optimizer.lstm.weight_ih_l0, optimizer.lstm.weight_hh_l0]
+    weights += [optimizer.lstm.weight_ih_l1, optimizer.lstm.weight_hh_l1, optimizer.readout.weight]
+    assert sum(w.numel() for w in weights) == each
+    assert round(each / (3 * 128)) == 13
+    said("some thirteen times")
+    family = tasks.DigitFamily()
+    assert (family.batch, family.spread) == (128, 0.01)
+    painting = tasks.PaintingFamily()
+    assert (painting.weight, painting.smooth) == (0.05, 0.3)
+    assert tuple(painting.features.weight.shape) == (32, 3, 7, 7)
+
+
+def test_tables_of_what_is_kept_and_recorded():
+    made = lab.table_made()
+    assert [row[0] for row in made.rows] == ["digits", "mixed", "paintings"]
+    assert all(row[1].startswith("python book/retrain.py") for row in made.rows)
+    record = {"ratios": {"a": [0.4, 0.2, 0.3], "b": [2.0]}, "wanted": {"a": 0.3}}
+    rows = lab.table_recorded(record).rows
+    assert rows == [
+        ["a", "0.30", "0.20 to 0.40", "0.3: reached"],
+        ["b", "2.00", "2.00 to 2.00", ""],
+    ]
+    record["wanted"]["b"] = 1.5
+    assert lab.table_recorded(record).rows[1][3] == "1.5: missed"
+
+
+def test_what_is_recorded_was_found_with_what_is_kept():
+    record = lab.recorded()
+    for name, made in record["made"].items():
+        assert made == train.read_trained(name).made, f"{name} is newer: run the benchmark again"
+    assert set(record["wanted"]) <= set(record["ratios"])
+    assert len({len(values) for values in record["ratios"].values()}) == 1
+
+
 def test_graph_drops_what_goes_through_the_gradient_that_is_read():
     data = lab.graph()
     dropped = {(one[0], other[0]) for one, other, gone in data.edges if gone}
@@ -329,10 +381,36 @@ def test_retraining_goes_on_where_it_was_stopped(small_plan, tmp_path):
         assert torch.equal(one, other)
 
 
+@pytest.fixture(scope="module")
+def relu():
+    """On networks with ReLU, at a quarter of the page's size: by the rule's training."""
+    first = lab.digits(architecture="20 ReLU units", tuning=4, held=8)
+    mixed = train.read_trained("mixed").optimizer
+    return first, lab.digits(mixed, "20 ReLU units", held=8, rate=first.rate)
+
+
 def test_digits_learned_rule_wins_the_run():
     """The page's claim at a quarter of its size; the benchmark has the whole."""
     data = lab.digits(tuning=4, held=12)
     assert data.of_mean(100) < 0.6
+
+
+def test_the_rule_for_sigmoid_networks_loses_on_relu(relu):
+    before, after = relu
+    assert before.of_mean(100) > 1
+    assert before.ratio[100] > 1
+    assert after.of_mean(100) < before.of_mean(100)
+    assert after.ratio[100] < before.ratio[100]
+
+
+def test_relu_fails_for_the_size_of_its_steps_and_not_for_dead_units(relu):
+    mine = lab.dead_units(train.read_trained("digits").optimizer, held=8)
+    adam = lab.dead_units((train.RIVALS["Adam"], relu[0].rate["Adam"]), held=8)
+    assert mine < adam
+    found = lab.other_steps(held=8)
+    best = {name: min(each, key=lambda f: each[f][0]) for name, each in found.items()}
+    assert best["20 ReLU units"] < 1
+    assert best["20 sigmoid units"] >= 1
 
 
 # --------------------------------------------------------------------------------------- loaders

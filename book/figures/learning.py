@@ -840,6 +840,20 @@ def recorded(path: Path = RECORD) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def table_made(names: Sequence[str] = ("digits", "mixed", "paintings")) -> Table:
+    """Return the table of the kept phi: how each was trained, and for how long."""
+    rows = []
+    for name in names:
+        made = read_trained(name).made
+        done = [*made["runs"], *[0] * (len(made["planned"]) - len(made["runs"]))]
+        runs = " + ".join(
+            str(did) if did == planned else f"{did} of {planned}"
+            for did, planned in zip(done, made["planned"], strict=True)
+        )
+        rows.append([name, made["command"], f"{made['processor_seconds']:,}", runs])
+    return Table(["kept", "command", "seconds of processor time", "runs, phase by phase"], rows)
+
+
 def table_recorded(record: Mapping[str, Any]) -> Table:
     """Return the table of a record: each ratio's median over the seeds, its range, and its goal."""
     rows = []
