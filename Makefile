@@ -37,7 +37,7 @@ test: .venv/installed chromium postgresql lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 retrain: .venv/installed
-	$(BIN)/python book/retrain.py digits mixed paintings
+	$(BIN)/python book/retrain.py digits paintings mixed
 
 lint: .venv/installed
 	$(BIN)/ruff check

@@ -1,8 +1,9 @@
-"""Train the learned optimizers of chapter 7 anew: `python book/retrain.py digits mixed paintings`.
+"""Train the learned optimizers of chapter 7 anew: `python book/retrain.py digits paintings mixed`.
 
-Minutes each, on one core, with a bar that says how many.  Interrupt it whenever you like: the same
-command goes on where it was, bit by bit.  What comes out lies in book/trained/, with the command,
-the seed and the processor time that made it; book, tests and benchmark read it from there.
+Minutes each, on one core, with a bar that says how many.  Digits come first: the others start from
+what they have learned.  Interrupt it whenever you like: the same command goes on where it was, bit
+by bit.  What comes out lies in book/trained/, with the command, the seed and the processor time
+that made it; book, tests and benchmark read it from there.
 """
 
 from __future__ import annotations
@@ -43,9 +44,9 @@ class Phase(NamedTuple):
     held: int
 
 
-def full(seed: int, updates: int, **more: int) -> Recipe:
-    """Return the recipe of the last phases: the whole run, and the logarithm of the loss."""
-    return Recipe(unroll=100, updates=updates, rate=1e-3, log=True, seed=seed, **more)
+def recipe(seed: int, updates: int, unroll: int = 100, **more: int | float) -> Recipe:
+    """Return a recipe on the logarithm of the loss; in one chunk, if nothing else is said."""
+    return Recipe(**{"rate": 1e-3, "log": True, **more}, unroll=unroll, updates=updates, seed=seed)
 
 
 def plan(name: str, seed: int) -> list[Phase]:
@@ -53,22 +54,33 @@ def plan(name: str, seed: int) -> list[Phase]:
     if name == "digits":
         short = Recipe(functions=4, coordinates=256, updates=240, rate=3e-3, seed=seed)
         digits = [DigitFamily()]
-        long = full(seed + 1, 80, functions=4, coordinates=384)
+        long = recipe(seed + 1, 80, functions=4, coordinates=384)
         return [Phase(digits, short, 16), Phase(digits, long, 16)]
     if name == "mixed":
         mixed = [DigitFamily(activations=(activation,)) for activation in MIXED]
-        return [Phase(mixed, full(seed, 80, functions=4, coordinates=384), 12)]
+        short = recipe(seed, 60, unroll=20, functions=4, coordinates=256)
+        long = recipe(seed + 1, 60, functions=4, coordinates=384)
+        return [Phase(mixed, short, 12), Phase(mixed, long, 12)]
     if name == "paintings":
-        short = Recipe(functions=2, coordinates=512, updates=100, rate=3e-3, log=True, seed=seed)
-        long = full(seed + 1, 80, functions=2, coordinates=512)
-        large = full(seed + 2, 40, functions=2, coordinates=1024)
-        small = [PaintingFamily(32)]
-        return [
-            Phase(small, short, 6),
-            Phase(small, long, 6),
-            Phase([PaintingFamily(64)], large, 4),
-        ]
+        short = recipe(seed, 50, unroll=20, functions=2, coordinates=512)
+        long = recipe(seed + 1, 80, functions=2, coordinates=512)
+        large = recipe(seed + 2, 50, functions=1, coordinates=1024)
+        small, usual = [PaintingFamily(32)], [PaintingFamily(64)]
+        return [Phase(small, short, 6), Phase(small, long, 6), Phase(usual, large, 4)]
     raise KeyError(f"no training is called {name!r}: digits, mixed or paintings")
+
+
+def start(name: str) -> LearnedOptimizer:
+    """Return where a training starts: from nothing, or from the kept phi for digits.
+
+    Pixels want shorter steps than weights do, so for paintings the readout is a tenth.
+    """
+    if name == "digits":
+        return LearnedOptimizer()
+    optimizer = read_trained("digits").optimizer.requires_grad_(True)
+    if name == "paintings":
+        optimizer.scale /= 10
+    return optimizer
 
 
 def scorer(phase: Phase, steps: int = 100) -> Callable[[LearnedOptimizer], float]:
@@ -92,16 +104,16 @@ def train(
 
     effort : a share of the plan's updates; keep : write the best phi so far, and train no further
     """
+    phases = plan(name, seed)
     torch.manual_seed(seed)
-    optimizer = read_trained("digits").optimizer if name == "mixed" else LearnedOptimizer()
-    optimizer.requires_grad_(True)
+    optimizer = start(name)
     command = f"python book/retrain.py {name} --seed {seed}"
     command += f" --effort {effort:g}" if effort != 1 else ""
-    phases = plan(name, seed)
     seconds, runs = 0.0, []
     for number, phase in enumerate(phases, 1):
-        recipe = replace(phase.recipe, updates=max(1, round(effort * phase.recipe.updates)))
-        training = Training(optimizer, phase.families, recipe, scorer(phase))
+        updates = max(1, round(effort * phase.recipe.updates))
+        shared = replace(phase.recipe, updates=updates)
+        training = Training(optimizer, phase.families, shared, scorer(phase))
         checkpoint = BUILD / f"{name}-{seed}-{effort:g}-{number}.pt"
         if checkpoint.exists():
             training.resume(checkpoint)
@@ -115,6 +127,7 @@ def train(
         made = {
             "command": command,
             "seed": seed,
+            "starts_from": "nothing" if name == "digits" else "digits",
             "runs": runs,
             "planned": [part.recipe.updates for part in phases],
             "processor_seconds": round(seconds),

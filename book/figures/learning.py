@@ -850,8 +850,10 @@ def table_made(names: Sequence[str] = ("digits", "mixed", "paintings")) -> Table
             str(did) if did == planned else f"{did} of {planned}"
             for did, planned in zip(done, made["planned"], strict=True)
         )
-        rows.append([name, made["command"], f"{made['processor_seconds']:,}", runs])
-    return Table(["kept", "command", "seconds of processor time", "runs, phase by phase"], rows)
+        took = f"{made['processor_seconds']:,}"
+        rows.append([name, made["command"], made["starts_from"], runs, took])
+    head = ["kept", "command", "starts from", "runs, phase by phase", "seconds of processor time"]
+    return Table(head, rows)
 
 
 def table_recorded(record: Mapping[str, Any]) -> Table:
