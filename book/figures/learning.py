@@ -495,7 +495,13 @@ def no_nan(losses: torch.Tensor) -> np.ndarray:
     return np.where(np.isnan(array), np.inf, array)
 
 
-def tune(rule: Rule, problem: Problem, steps: int) -> float:
+def tune(
+    rule: Rule,
+    problem: Problem,
+    steps: int,
+    slowing: bool = False,
+    grid: Sequence[float] = COARSE,
+) -> float:
     """Return the rate with the smallest median loss at the last step: a grid, then its neighbours.
 
     Two rates to a decade from 1e-4 to 32, then a quarter of a decade to either side of the best.
@@ -503,9 +509,9 @@ def tune(rule: Rule, problem: Problem, steps: int) -> float:
 
     def score(rate: float) -> float:
         with np.errstate(all="ignore"):
-            return float(np.median(no_nan(run_rival(rule, rate, problem, steps))[-1]))
+            return float(np.median(no_nan(run_rival(rule, rate, problem, steps, slowing))[-1]))
 
-    scores = {rate: score(rate) for rate in COARSE}
+    scores = {rate: score(rate) for rate in grid}
     best = min(scores, key=scores.__getitem__)
     scores |= {rate: score(rate) for rate in (best * 10**-0.25, best * 10**0.25)}
     return min(scores, key=scores.__getitem__)
@@ -670,11 +676,18 @@ def digits(
     """Compare on networks that were not trained on; rivals are tuned on others, or have a rate."""
     optimizer = read_trained("digits").optimizer if optimizer is None else optimizer
     family = DigitFamily(**ARCHITECTURES[architecture])
-    problems = [
-        family.sample(np.random.default_rng(1000 * which + seed), functions)
-        for which, functions in ((3, tuning), (4, held))
-    ]
+    problems = digit_problems(family, seed, tuning, held)
     return compare(optimizer, *problems, steps=steps, rate=rate)
+
+
+def digit_problems(
+    family: DigitFamily, seed: int, tuning: int, held: int
+) -> tuple[Problem, Problem]:
+    """Return so many functions to tune rivals on, and so many others to compare on."""
+    return (
+        family.sample(np.random.default_rng(3000 + seed), tuning),
+        family.sample(np.random.default_rng(4000 + seed), held),
+    )
 
 
 def trained_by(rule: LearnedOptimizer | tuple[Rule, float], problem: Problem) -> torch.Tensor:
@@ -754,9 +767,7 @@ def paintings(
     """
     optimizer = read_trained("paintings").optimizer if optimizer is None else optimizer
     styles = TEST_STYLES if held_out else (TRAIN_STYLE,)
-    held = PaintingFamily(size, TEST_CONTENTS, styles).sample(
-        np.random.default_rng(6000 + seed), functions
-    )
+    held = painting_problem(size, styles, seed, functions)
     adam = RIVALS["Adam"]
     if rate is None:
         rate = tune_adam()
@@ -765,14 +776,35 @@ def paintings(
     return Curves(learned, {"Adam": rival}, {"Adam": rate}, np.median(rival, axis=1))
 
 
-def tune_adam() -> float:
-    """Return Adam's rate for paintings, from the grid, on four of the training family."""
-    tuning = PaintingFamily(64).sample(np.random.default_rng(5000), 4)
-    scores = {
-        rate: float(np.median(no_nan(run_rival(RIVALS["Adam"], rate, tuning, 100))[-1]))
-        for rate in (0.032, 0.056, 0.1, 0.18, 0.32)
-    }
-    return min(scores, key=scores.__getitem__)
+def painting_problem(size: int, styles: Sequence[str], seed: int, functions: int) -> Problem:
+    """Return paintings of test pictures."""
+    family = PaintingFamily(size, TEST_CONTENTS, tuple(styles))
+    return family.sample(np.random.default_rng(6000 + seed), functions)
+
+
+PAINTING_RATES = (0.01, 0.032, 0.1, 0.32)
+"""The part of the grid in which Adam's best rate for paintings lies, with room on either side."""
+
+
+def tune_adam(seed: int = 0, slowing: bool = False) -> float:
+    """Return Adam's rate for paintings, tuned on four of the training family."""
+    tuning = PaintingFamily(64).sample(np.random.default_rng(5000 + seed), 4)
+    return tune(RIVALS["Adam"], tuning, 100, slowing, PAINTING_RATES)
+
+
+def slowing_adam(name: str) -> np.ndarray:
+    """Return Adam's losses (101, G) with a rate that falls to 0 over 100 steps, tuned anew.
+
+    name : "digits" or "paintings", on the functions that those experiments end with
+    """
+    adam = RIVALS["Adam"]
+    if name == "digits":
+        tuning, held = digit_problems(DigitFamily(), 0, 16, 64)
+        rate = tune(adam, tuning, 100, slowing=True)
+    else:
+        held = painting_problem(64, TEST_STYLES, 0, 6)
+        rate = tune_adam(slowing=True)
+    return no_nan(run_rival(adam, rate, held, 100, slowing=True))
 
 
 class Triple(NamedTuple):

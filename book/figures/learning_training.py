@@ -278,8 +278,13 @@ RATES = tuple(float(f"{10**e:.3g}") for e in np.arange(-4, 1.76, 0.25))
 
 
 @torch.no_grad()
-def run_rival(rule: Rule, rate: float, problem: Problem, steps: int) -> torch.Tensor:
-    """Return the losses (T+1, F) of a rule of torch.optim; each rule is elementwise."""
+def run_rival(
+    rule: Rule, rate: float, problem: Problem, steps: int, slowing: bool = False
+) -> torch.Tensor:
+    """Return the losses (T+1, F) of a rule of torch.optim; each rule is elementwise.
+
+    slowing : whether the rate falls to 0 over the steps, in a line
+    """
     theta = problem.theta0.clone()
     theta.grad = torch.zeros_like(theta)
     optimizer = rule([theta], rate)
@@ -288,6 +293,9 @@ def run_rival(rule: Rule, rate: float, problem: Problem, steps: int) -> torch.Te
         value, gradient = problem.value_and_gradient(theta, step)
         losses.append(value)
         theta.grad.copy_(gradient)
+        if slowing:
+            for group in optimizer.param_groups:
+                group["lr"] = rate * (1 - step / steps)
         optimizer.step()
     return torch.stack(losses)
 
