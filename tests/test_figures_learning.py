@@ -158,6 +158,7 @@ def test_numbers_in_the_prose_are_the_computed_ones():
     assert sum(w.numel() for w in weights) == each
     assert round(each / (3 * 128)) == 13
     said("some thirteen times")
+    said(f"$0.995^{{100}} = {0.995**100:.2f}$")
     family = tasks.DigitFamily()
     assert (family.batch, family.spread) == (128, 0.01)
     painting = tasks.PaintingFamily()
