@@ -295,20 +295,22 @@ def call_with_tensors(answer: Callable[..., Any], args: Mapping[str, Any]) -> An
 
     With "another device" under ``also``, it is first run where there are shapes and no numbers.
     """
-    value = call_with_many_tensors(answer, args)
-    if value is None or isinstance(value, np.ndarray):
-        return value
-    raise Finding("shapes", f"the function returned a {type(value).__name__}, want one tensor")
+    return _with_tensors(answer, args, one=True)
 
 
 def call_with_many_tensors(answer: Callable[..., Any], args: Mapping[str, Any]) -> Any:
     """The same for an answer of several tensors, in tuples and lists, which become arrays there."""
+    return _with_tensors(answer, args, one=False)
+
+
+def _with_tensors(answer: Callable[..., Any], args: Mapping[str, Any], one: bool) -> Any:
+    """One call, or two; `one` says that the answer must be a tensor itself."""
     import torch
 
     args = dict(args)
     if args.pop("also", "") == "another device":
-        _elsewhere(lambda: _on_device(answer, args, "meta"))
-    value = _on_device(answer, args, "cuda" if torch.cuda.is_available() else "cpu")
+        _elsewhere(lambda: _on_device(answer, args, "meta", one))
+    value = _on_device(answer, args, "cuda" if torch.cuda.is_available() else "cpu", one)
     return _each_tensor(lambda tensor: tensor.detach().cpu().numpy(), value)
 
 
@@ -321,7 +323,7 @@ def _each_tensor(do: Callable[[Any], Any], value: Any) -> Any:
     return do(value) if isinstance(value, torch.Tensor) else value
 
 
-def _on_device(answer: Callable[..., Any], args: Mapping[str, Any], device: str) -> Any:
+def _on_device(answer: Callable[..., Any], args: Mapping[str, Any], device: str, one: bool) -> Any:
     """One call with tensors on a device; tensors in the answer must be there, of their dtype."""
     import torch
 
@@ -334,6 +336,8 @@ def _on_device(answer: Callable[..., Any], args: Mapping[str, Any], device: str)
     given = {name: tensor(name, value) for name, value in args.items()}
     before = _each_tensor(torch.clone, list(given.values()))
     value = answer(*given.values())
+    if one and value is not None and not isinstance(value, torch.Tensor):
+        raise Finding("shapes", f"the function returned a {type(value).__name__}, want one tensor")
     like = next(each for each in given.values() if isinstance(each, torch.Tensor))
 
     def fits(made: torch.Tensor) -> None:
