@@ -31,6 +31,8 @@ from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 BUILD = Path(__file__).resolve().parent.parent / "build" / "retrain"
 
 MIXED = ("sigmoid", "relu", "tanh")
+STRONGEST = 300.0
+"""How much more than in (7.21) the style may count in training: one style alone is too tame."""
 
 
 class Phase(NamedTuple):
@@ -62,10 +64,10 @@ def plan(name: str, seed: int) -> list[Phase]:
         long = recipe(seed + 1, 60, functions=4, coordinates=384)
         return [Phase(mixed, short, 12), Phase(mixed, long, 12)]
     if name == "paintings":
-        short = recipe(seed, 50, unroll=20, functions=2, coordinates=512)
-        long = recipe(seed + 1, 80, functions=2, coordinates=512)
-        large = recipe(seed + 2, 50, functions=1, coordinates=1024)
-        small, usual = [PaintingFamily(32)], [PaintingFamily(64)]
+        short = recipe(seed, 120, unroll=20, rate=2e-3, functions=2, coordinates=512)
+        long = recipe(seed + 1, 100, functions=2, coordinates=512)
+        large = recipe(seed + 2, 30, functions=1, coordinates=1024)
+        small, usual = ([PaintingFamily(size, strongest=STRONGEST)] for size in (32, 64))
         return [Phase(small, short, 6), Phase(small, long, 6), Phase(usual, large, 4)]
     raise KeyError(f"no training is called {name!r}: digits, mixed or paintings")
 

@@ -195,6 +195,23 @@ def test_graph_drops_what_goes_through_the_gradient_that_is_read():
     assert all(one in data.nodes and other in data.nodes for one, other, _ in data.edges)
 
 
+def test_the_style_counts_more_in_some_paintings():
+    family = tasks.PaintingFamily(16, strongest=100.0)
+    problem = family.sample(np.random.default_rng(0), 5)
+    assert problem.strength.min() >= 1
+    assert 10 < problem.strength.max() <= 100
+    plain = tasks.PaintingFamily(16).sample(np.random.default_rng(0), 5)
+    assert (plain.strength == 1).all()
+    # f is linear in the strength
+    theta = problem.theta0
+    alone = problem.losses(theta) - plain.losses(theta)
+    plain.strength = plain.strength + 1
+    one = plain.losses(theta)
+    plain.strength = plain.strength - 1
+    style = one - plain.losses(theta)
+    torch.testing.assert_close(alone, (problem.strength - 1) * style, rtol=1e-3, atol=1e-1)
+
+
 def test_meta_gradients_with_second_derivatives_are_the_true_ones():
     found = lab.meta_check()
     for each in found.values():
@@ -242,7 +259,7 @@ def test_training_resumes_bit_by_bit(tmp_path):
         torch.manual_seed(1)
         family = tasks.QuadraticFamily()
         return train.Training(
-            train.LearnedOptimizer(p=None), [family], recipe, lambda o: float(o.readout.bias[0])
+            train.LearnedOptimizer(p=None), [family], recipe, lambda o: o.readout.bias.item()
         )
 
     whole = new()
@@ -532,7 +549,7 @@ def test_every_figure_draws(tiny):
         lab.draw_curves({"a": quadratics, "b": quadratics}),
         lab.draw_bias(lab.bias(tiny.optimizer, functions=2, longest=4)),
         lab.draw_response(lab.response()),
-        lab.draw_triples(lab.triples(0.1)[:1] * 2),
+        lab.draw_triples(lab.triples(0.1, steps=1)),
     ]
     for figure in drawn:
         assert isinstance(figure, Figure)

@@ -370,7 +370,7 @@ def distance(one: np.ndarray, truth: np.ndarray) -> float:
 
 def table_meta_check(found: Mapping[str, Mapping[str, float]]) -> Table:
     """Return the table of `meta_check`."""
-    rows = [[name, power(each["kept"]), f"{each['dropped']:.2f}"] for name, each in found.items()]
+    rows = [[name, power(each["kept"]), f"{each['dropped']:.1g}"] for name, each in found.items()]
     return Table(["rule", "second derivatives kept", "dropped"], rows)
 
 
@@ -690,14 +690,16 @@ def digit_problems(
     )
 
 
-def trained_by(rule: LearnedOptimizer | tuple[Rule, float], problem: Problem) -> torch.Tensor:
-    """Return theta (F, n) after 100 steps of the learned optimizer, or of a rule with a rate."""
+def trained_by(
+    rule: LearnedOptimizer | tuple[Rule, float], problem: Problem, steps: int = 100
+) -> torch.Tensor:
+    """Return theta (F, n) after some steps of the learned optimizer, or of a rule with a rate."""
     if isinstance(rule, LearnedOptimizer):
-        return roll_out(rule, problem, 100).theta
+        return roll_out(rule, problem, steps).theta
     theta = problem.theta0.clone()
     theta.grad, (make, rate) = torch.zeros_like(theta), rule
     optimizer = make([theta], rate)
-    for step in range(100):
+    for step in range(steps):
         theta.grad.copy_(problem.value_and_gradient(theta, step)[1])
         optimizer.step()
     return theta
@@ -817,7 +819,9 @@ class Triple(NamedTuple):
     losses: tuple[float, float]
 
 
-def triples(rate: float, optimizer: LearnedOptimizer | None = None) -> list[Triple]:
+def triples(
+    rate: float, optimizer: LearnedOptimizer | None = None, steps: int = 100
+) -> list[Triple]:
     """Paint three pictures: training style at 64 x 64, test styles at 64 x 64 and at 128 x 128."""
     optimizer = read_trained("paintings").optimizer if optimizer is None else optimizer
     found = []
@@ -830,16 +834,10 @@ def triples(rate: float, optimizer: LearnedOptimizer | None = None) -> list[Trip
         noise = np.random.default_rng(7).uniform(0.25, 0.75, (1, 3 * size**2))
         c, s = crop(content, size)[None], crop(style, size, zoom=0.6)[None]
         problem = Paintings(c, s, as_tensor(noise), family.features, family.weight, family.smooth)
-        run = roll_out(optimizer, problem, 100)
-        theta = problem.theta0.clone()
-        theta.grad = torch.zeros_like(theta)
-        adam = torch.optim.Adam([theta], lr=rate)
-        for step in range(100):
-            theta.grad.copy_(problem.value_and_gradient(theta, step)[1])
-            adam.step()
-        losses = float(run.losses[-1]), float(problem.value_and_gradient(theta, 100)[0])
-        both = (x.view(3, size, size).clamp(0, 1).numpy() for x in (run.theta, theta))
-        found.append(Triple(c[0].numpy(), s[0].numpy(), *both, losses))
+        ends = [trained_by(rule, problem, steps) for rule in (optimizer, (RIVALS["Adam"], rate))]
+        losses = [float(problem.losses(theta)) for theta in ends]
+        both = [theta.view(3, size, size).clamp(0, 1).numpy() for theta in ends]
+        found.append(Triple(c[0].numpy(), s[0].numpy(), *both, tuple(losses)))
     return found
 
 

@@ -315,7 +315,8 @@ def gram(features: torch.Tensor) -> torch.Tensor:
 class Paintings:
     """F pictures to be painted: content c and style s, (F, 3, H, W) each. Source: eq (7.21).
 
-    A function's numbers are its pixels, and each starts as noise.
+    A function's numbers are its pixels, and each starts as noise.  strength : (F,), by which the
+    style's part is multiplied, 1 in (7.21).
     """
 
     def __init__(
@@ -326,9 +327,10 @@ class Paintings:
         features: Callable[[torch.Tensor], list[torch.Tensor]],
         weight: float,
         smooth: float,
+        strength: torch.Tensor | float = 1.0,
     ):
         self.theta0, self.shape, self.features = theta0, content.shape, features
-        self.weight, self.smooth = weight, smooth
+        self.weight, self.smooth, self.strength = weight, smooth, strength
         self.content = features(content)[1:]
         self.style = [gram(f) for f in features(style)]
         self._both = torch.func.grad(self._total, has_aux=True)
@@ -345,7 +347,7 @@ class Paintings:
         style = sum(apart(gram(f), g) for f, g in zip(found, self.style, strict=True))
         content = sum(apart(f, c) for f, c in zip(found[1:], self.content, strict=True))
         rough = sum(x.diff(dim=axis).square().flatten(1).sum(1) for axis in (2, 3))
-        both = style / len(found) + self.weight * content / len(self.content)
+        both = self.strength * style / len(found) + self.weight * content / len(self.content)
         return both * theta.shape[1] + self.smooth * rough
 
     def _total(self, theta: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -361,7 +363,10 @@ class Paintings:
 
 
 class PaintingFamily:
-    """Paintings with random pieces of some pictures as content, and some styles."""
+    """Paintings with random pieces of some pictures as content, and some styles.
+
+    strongest : the style's part is multiplied by something between 1 and this, even in logarithms.
+    """
 
     def __init__(
         self,
@@ -370,10 +375,11 @@ class PaintingFamily:
         styles: tuple[str, ...] = (TRAIN_STYLE,),
         weight: float = 0.05,
         smooth: float = 0.3,
+        strongest: float = 1.0,
         device: str = "cpu",
     ):
         self.size, self.contents, self.styles = size, contents, styles
-        self.weight, self.smooth = weight, smooth
+        self.weight, self.smooth, self.strongest = weight, smooth, strongest
         self.features, self.device = Features(), device
 
     def sample(self, rng: np.random.Generator, functions: int) -> Paintings:
@@ -392,6 +398,7 @@ class PaintingFamily:
             for _ in range(functions)
         ]
         theta0 = rng.uniform(0.25, 0.75, (functions, 3 * self.size**2))
+        strength = self.strongest ** rng.random(functions)
         return Paintings(
             torch.stack(content).to(self.device),
             torch.stack(style).to(self.device),
@@ -399,4 +406,5 @@ class PaintingFamily:
             self.features,
             self.weight,
             self.smooth,
+            as_tensor(strength).to(self.device),
         )
