@@ -46,9 +46,9 @@ class Phase(NamedTuple):
     held: int
 
 
-def recipe(seed: int, updates: int, unroll: int = 100, **more: int | float) -> Recipe:
-    """Return a recipe on the logarithm of the loss; in one chunk, if nothing else is said."""
-    return Recipe(**{"rate": 1e-3, "log": True, **more}, unroll=unroll, updates=updates, seed=seed)
+def recipe(seed: int, updates: int, **more: int | float) -> Recipe:
+    """Return a recipe on the logarithm of the loss."""
+    return Recipe(**{"rate": 1e-3, "log": True, **more}, updates=updates, seed=seed)
 
 
 def plan(name: str, seed: int) -> list[Phase]:
@@ -56,19 +56,14 @@ def plan(name: str, seed: int) -> list[Phase]:
     if name == "digits":
         short = Recipe(functions=4, coordinates=256, updates=240, rate=3e-3, seed=seed)
         digits = [DigitFamily()]
-        long = recipe(seed + 1, 80, functions=4, coordinates=384)
+        long = recipe(seed + 1, 80, unroll=100, functions=4, coordinates=384)
         return [Phase(digits, short, 16), Phase(digits, long, 16)]
     if name == "mixed":
         mixed = [DigitFamily(activations=(activation,)) for activation in MIXED]
-        short = recipe(seed, 60, unroll=20, functions=4, coordinates=256)
-        long = recipe(seed + 1, 60, functions=4, coordinates=384)
-        return [Phase(mixed, short, 12), Phase(mixed, long, 12)]
+        return [Phase(mixed, recipe(seed, 60, functions=4, coordinates=256), 12)]
     if name == "paintings":
-        short = recipe(seed, 120, unroll=20, rate=2e-3, functions=2, coordinates=512)
-        long = recipe(seed + 1, 100, functions=2, coordinates=512)
-        large = recipe(seed + 2, 30, functions=1, coordinates=1024)
-        small, usual = ([PaintingFamily(size, strongest=STRONGEST)] for size in (32, 64))
-        return [Phase(small, short, 6), Phase(small, long, 6), Phase(usual, large, 4)]
+        small = PaintingFamily(32, strongest=STRONGEST)
+        return [Phase([small], recipe(seed, 120, rate=2e-3, functions=2, coordinates=512), 6)]
     raise KeyError(f"no training is called {name!r}: digits, mixed or paintings")
 
 

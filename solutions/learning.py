@@ -346,7 +346,7 @@ def preprocess(grad, p):
 #
 # $$
 # \begin{aligned}
-# [\,i;\, f;\, u;\, o\,] &= U_l\, z + W_l\, h_l + b_l, \\
+# {}[\,i;\, f;\, u;\, o\,] &= U_l\, z + W_l\, h_l + b_l, \\
 # c_l' &= \sigma(f)\, c_l + \sigma(i) \tanh(u), \qquad h_l' = \sigma(o) \tanh(c_l'),
 # \end{aligned} \tag{7.11}
 # $$

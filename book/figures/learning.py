@@ -722,14 +722,14 @@ FACTORS = (0.25, 0.5, 1.0, 2.0)
 def other_steps(
     optimizer: LearnedOptimizer | None = None, held: int = 16
 ) -> dict[str, dict[float, tuple[float, float]]]:
-    """Multiply every step of a learned optimizer by a factor, on sigmoid and on ReLU networks.
+    """Multiply every step of a learned optimizer by a factor, on networks of three kinds.
 
     Returns architecture -> factor -> median of the mean loss over 100 steps, and of the last loss.
     """
     optimizer = read_trained("digits").optimizer if optimizer is None else optimizer
     found: dict[str, dict[float, tuple[float, float]]] = {}
     usual = optimizer.scale
-    for name in ("20 sigmoid units", "20 ReLU units"):
+    for name in ("20 sigmoid units", "two layers of 20", "20 ReLU units"):
         problem = DigitFamily(**ARCHITECTURES[name]).sample(np.random.default_rng(4000), held)
         found[name] = {}
         for factor in FACTORS:
@@ -807,6 +807,39 @@ def slowing_adam(name: str) -> np.ndarray:
         held = painting_problem(64, TEST_STYLES, 0, 6)
         rate = tune_adam(slowing=True)
     return no_nan(run_rival(adam, rate, held, 100, slowing=True))
+
+
+def table_slowing(found: Mapping[str, Curves]) -> Table:
+    """Return ratios to Adam at step 100: as it was compared, and with a rate that falls."""
+    rows = []
+    for name, curves in found.items():
+        mine, *adam = (
+            np.median(losses[100])
+            for losses in (curves.learned, curves.rivals["Adam"], slowing_adam(name))
+        )
+        rows.append([name, *(f"{mine / each:.2f}" for each in adam)])
+    return Table(["step 100, learned over Adam", "with a steady rate", "with a falling one"], rows)
+
+
+def by_style(rate: float, size: int = 64, functions: int = 2) -> dict[str, tuple[float, float]]:
+    """Compare with Adam style by style, the training style first, on test pictures.
+
+    Returns style -> root mean square of the gradient at the start, and the ratio at step 100.
+    """
+    optimizer, found = read_trained("paintings").optimizer, {}
+    for style in (TRAIN_STYLE, *TEST_STYLES):
+        problem = painting_problem(size, (style,), 0, functions)
+        steep = problem.value_and_gradient(problem.theta0, 0)[1].square().mean().sqrt()
+        adam = no_nan(run_rival(RIVALS["Adam"], rate, problem, 100))[-1]
+        mine = no_nan(roll_out(optimizer, problem, 100).losses)[-1]
+        found[style] = float(steep), float(np.median(mine) / np.median(adam))
+    return found
+
+
+def table_styles(found: Mapping[str, tuple[float, float]]) -> Table:
+    """Return the table of `by_style`."""
+    rows = [[style, f"{steep:.3g}", f"{ratio:.2f}"] for style, (steep, ratio) in found.items()]
+    return Table(["style", "gradient at the start", "step 100, learned over Adam"], rows)
 
 
 class Triple(NamedTuple):
@@ -938,6 +971,17 @@ def response(optimizer: LearnedOptimizer | None = None, before: int = 30) -> Res
         adam[name] = x - x_before
     scale = np.abs(learned["steady"]).max() / np.abs(adam["steady"]).max()
     return Response(gradient, learned, {name: scale * step for name, step in adam.items()})
+
+
+def table_response(data: Response) -> Table:
+    """Return the table of some steps of a response."""
+    at = (0, 40, 41, len(data.gradient) - 1)
+    rows = [
+        [name, who, *(f"{steps[name][i]:+.3f}" for i in at)]
+        for name in data.learned
+        for who, steps in (("learned", data.learned), ("Adam, scaled", data.adam))
+    ]
+    return Table(["history", "rule", *(f"step at {data.gradient[i]:g}" for i in at)], rows)
 
 
 def draw_response(data: Response) -> Figure:
