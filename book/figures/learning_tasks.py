@@ -365,7 +365,7 @@ class Paintings:
 class PaintingFamily:
     """Paintings with random pieces of some pictures as content, and some styles.
 
-    strongest : the style's part is multiplied by something between 1 and this, evenly in logarithms.
+    strongest : the style's part is multiplied by 1 to this much, evenly in logarithms
     """
 
     def __init__(
