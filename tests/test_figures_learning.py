@@ -428,6 +428,10 @@ def test_relu_fails_for_the_size_of_its_steps_and_not_for_dead_units(relu):
     best = {name: min(each, key=lambda f: each[f][0]) for name, each in found.items()}
     assert best["20 ReLU units"] < 1
     assert best["20 sigmoid units"] >= 1
+    # two layers stay on their plateau, whatever the size
+    assert f"{np.log(10):.1f}" == "2.3"
+    assert min(each[1] for each in found["two layers of 20"].values()) > 1.5
+    assert found["two layers of 20"][1.0][1] == pytest.approx(np.log(10), abs=0.1)
 
 
 # --------------------------------------------------------------------------------------- loaders
