@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PYTHONUNBUFFERED = 1
 
-.PHONY: course notebooks book demo test lint chromium postgresql clean help
+.PHONY: course notebooks book demo test retrain lint chromium postgresql clean help
 
 help:
 	@echo "make course     build the notebooks and the book, and grade a demo class"
@@ -13,6 +13,7 @@ help:
 	@echo "make notebooks  solutions/ -> notebooks/"
 	@echo "make book       the book alone, to build/book/html"
 	@echo "make demo       the demo class alone, in build/demo"
+	@echo "make retrain    train chapter 7's optimizers anew (half an hour; goes on where it stopped)"
 	@echo "make clean      remove build/ (the environment .venv stays)"
 
 course: notebooks book demo
@@ -34,6 +35,9 @@ demo: .venv/installed
 
 test: .venv/installed chromium postgresql lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+retrain: .venv/installed
+	$(BIN)/python book/retrain.py digits paintings mixed
 
 lint: .venv/installed
 	$(BIN)/ruff check

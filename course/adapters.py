@@ -295,17 +295,36 @@ def call_with_tensors(answer: Callable[..., Any], args: Mapping[str, Any]) -> An
 
     With "another device" under ``also``, it is first run where there are shapes and no numbers.
     """
+    return _with_tensors(answer, args, one=True)
+
+
+def call_with_many_tensors(answer: Callable[..., Any], args: Mapping[str, Any]) -> Any:
+    """The same for an answer of several tensors, in tuples and lists, which become arrays there."""
+    return _with_tensors(answer, args, one=False)
+
+
+def _with_tensors(answer: Callable[..., Any], args: Mapping[str, Any], one: bool) -> Any:
+    """One call, or two; `one` says that the answer must be a tensor itself."""
     import torch
 
     args = dict(args)
     if args.pop("also", "") == "another device":
-        _elsewhere(lambda: _on_device(answer, args, "meta"))
-    value = _on_device(answer, args, "cuda" if torch.cuda.is_available() else "cpu")
-    return None if value is None else value.detach().cpu().numpy()
+        _elsewhere(lambda: _on_device(answer, args, "meta", one))
+    value = _on_device(answer, args, "cuda" if torch.cuda.is_available() else "cpu", one)
+    return _each_tensor(lambda tensor: tensor.detach().cpu().numpy(), value)
 
 
-def _on_device(answer: Callable[..., Any], args: Mapping[str, Any], device: str) -> Any:
-    """One call with tensors on a device; the answer must be a tensor there, of their dtype."""
+def _each_tensor(do: Callable[[Any], Any], value: Any) -> Any:
+    """The same tuples and lists, with something done to each tensor in them."""
+    import torch
+
+    if isinstance(value, list | tuple):
+        return [_each_tensor(do, item) for item in value]
+    return do(value) if isinstance(value, torch.Tensor) else value
+
+
+def _on_device(answer: Callable[..., Any], args: Mapping[str, Any], device: str, one: bool) -> Any:
+    """One call with tensors on a device; tensors in the answer must be there, of their dtype."""
     import torch
 
     def tensor(name: str, value: Any) -> Any:
@@ -315,25 +334,33 @@ def _on_device(answer: Callable[..., Any], args: Mapping[str, Any], device: str)
         return torch.tensor(value, device=where) if isinstance(value, np.ndarray) else value
 
     given = {name: tensor(name, value) for name, value in args.items()}
-    tensors = {name: value for name, value in given.items() if isinstance(value, torch.Tensor)}
-    before = {name: value.clone() for name, value in tensors.items()}
+    before = _each_tensor(torch.clone, list(given.values()))
     value = answer(*given.values())
-    if value is None:
-        return None
-    if not isinstance(value, torch.Tensor):
+    if one and value is not None and not isinstance(value, torch.Tensor):
         raise Finding("shapes", f"the function returned a {type(value).__name__}, want one tensor")
-    like = next(iter(tensors.values()))
-    if value.dtype != like.dtype:
-        raise Finding(
-            "shapes",
-            f"the answer has dtype {value.dtype} for arguments of {like.dtype}",
-            ("make new tensors from the ones you are given: torch.empty_like, h0.new_zeros",),
-        )
-    if value.device != like.device:
-        raise RuntimeError(f"the answer is on {value.device}, the arguments are on {like.device}")
+    like = next(each for each in given.values() if isinstance(each, torch.Tensor))
+
+    def fits(made: torch.Tensor) -> None:
+        if made.dtype != like.dtype:
+            raise Finding(
+                "shapes",
+                f"the answer has dtype {made.dtype} for arguments of {like.dtype}",
+                ("make new tensors from the ones you are given: torch.empty_like, h0.new_zeros",),
+            )
+        if made.device != like.device:
+            raise RuntimeError(
+                f"the answer is on {made.device}, the arguments are on {like.device}"
+            )
+
+    def same(now: Any, old: Any) -> bool:
+        if isinstance(now, list):
+            return len(now) == len(old) and all(map(same, now, old))
+        return not isinstance(now, torch.Tensor) or torch.equal(now.detach(), old)
+
+    _each_tensor(fits, value)
     if device != "meta":
-        for name, given_now in tensors.items():
-            if not torch.equal(given_now, before[name]):
+        for (name, now), old in zip(given.items(), before, strict=True):
+            if not same(now, old):
                 raise Finding(
                     "arguments",
                     f"your function writes into {name}",

@@ -14,11 +14,14 @@ LONG = 11
 
 
 def single(args: Mapping[str, Any]) -> dict[str, Any]:
-    """The same arguments in float32."""
-    return {
-        name: value.astype(np.float32) if getattr(value, "dtype", None) == np.float64 else value
-        for name, value in args.items()
-    }
+    """The same arguments in float32, those in lists too."""
+    return {name: _cast(value, np.float64, np.float32) for name, value in args.items()}
+
+
+def _cast(value: Any, old: type, new: type) -> Any:
+    if isinstance(value, list):
+        return [_cast(item, old, new) for item in value]
+    return value.astype(new) if getattr(value, "dtype", None) == old else value
 
 
 def reorder(args: Mapping[str, Any], batched: Mapping[str, int]) -> dict[str, Any]:
@@ -83,9 +86,4 @@ def sweeps(x: np.ndarray, h0: np.ndarray, U: np.ndarray, W: np.ndarray, b: np.nd
 
 def double(**args: Any) -> dict[str, Any]:
     """The same arguments in float64: oracles answer in double precision."""
-    return {
-        name: np.asarray(value, np.float64)
-        if getattr(value, "dtype", None) == np.float32
-        else value
-        for name, value in args.items()
-    }
+    return {name: _cast(value, np.float32, np.float64) for name, value in args.items()}
