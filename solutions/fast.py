@@ -21,7 +21,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-CHUNK = 1 << 15  # entries of one slab for which local derivatives are made at once: they stay cached
+CHUNK = (
+    1 << 15
+)  # entries of one slab for which local derivatives are made at once: they stay cached
 
 
 class RNNTrace(NamedTuple):
@@ -144,9 +146,7 @@ def lstm_forward(
     return states[1:], LSTMTrace(x, states, slabs, tanh_c, U, W)
 
 
-def lstm_backward(
-    dh: np.ndarray, dc_last: np.ndarray, trace: LSTMTrace
-) -> tuple[np.ndarray, ...]:
+def lstm_backward(dh: np.ndarray, dc_last: np.ndarray, trace: LSTMTrace) -> tuple[np.ndarray, ...]:
     """Gradients of L through an LSTM.  Source: eqs (5.10)-(5.15).
 
     dh : (T, B, H), from outside at each h(t), not the total; dc_last : (B, H), from outside at
@@ -308,7 +308,7 @@ def _prepare(
     Returns a function that writes W h into slabs, and the slabs it writes to : (G, B, H). In the
     first `logistic` blocks everything is halved, so that tanh can stand for the logistic function.
     """
-    T, G, B, H = driven.shape
+    _, G, B, H = driven.shape
     half = np.where(np.arange(G) < logistic, 0.5, 1).astype(W.dtype)[:, None, None]
     UT = np.ascontiguousarray((U.reshape(G, H, -1) * half).swapaxes(1, 2))
     WT = np.ascontiguousarray((W.reshape(G, H, H) * half).swapaxes(1, 2))
