@@ -123,7 +123,8 @@ def lstm_forward(
     """
     T, (B, H) = len(x), h0.shape
     states = _room_for(h0, T)
-    slabs, tanh_c = np.empty((T + 1, 5, B, H), h0.dtype), np.empty_like(states[1:])
+    slabs = np.empty_like(h0, shape=(T + 1, 5, B, H))
+    tanh_c = np.empty_like(states[1:])
     gates = slabs[:-1, :4]
     slabs[0, 4] = c0
     W_times, a = _prepare(x, U, W, b, logistic=3, driven=gates)
@@ -157,13 +158,13 @@ def lstm_backward(dh: np.ndarray, dc_last: np.ndarray, trace: LSTMTrace) -> tupl
     """
     x, states, slabs, tanh_c, U, W = trace
     T, B, H = tanh_c.shape
-    da = np.empty((T, B, 4, H), slabs.dtype)  # side by side: (5.10) is then one product
+    da = np.empty_like(slabs, shape=(T, B, 4, H))  # side by side: (5.10) is then one product
     one, total, dc = np.ones((), slabs.dtype), np.empty_like(states[0]), np.empty_like(states[0])
     from_a, from_c = np.zeros_like(total), np.array(dc_last, slabs.dtype)
     for steps in _chunks_back(tanh_c):
         gates, shown = slabs[:-1][steps], tanh_c[steps]
         soft, i, f, o, g = gates[:, :3], *gates[:, :4].swapaxes(0, 1)
-        local = np.empty((len(gates), 5, B, H), slabs.dtype)  # i, f, o, g; from h to c
+        local = np.empty_like(slabs, shape=(len(gates), 5, B, H))  # i, f, o, g; from h to c
         np.subtract(one, soft, out=local[:, :3])
         local[:, :3] *= soft  # (5.13)
         local[:, :2] *= gates[:, 3:]  # (5.12): the partners of i and f are g and the cell before
@@ -203,7 +204,8 @@ def gru_forward(
     Returns h : (T, B, H), the states after each step, and the trace.
     """
     states = _room_for(h0, len(x))
-    gates, inner = np.empty((len(x), 3, *h0.shape), h0.dtype), np.empty_like(states[1:])
+    gates = np.empty_like(h0, shape=(len(x), 3, *h0.shape))
+    inner = np.empty_like(states[1:])
     W_times, a = _prepare(x, U, W, b, logistic=2, driven=gates)
     a_ru, a_n, half, d = a[:2], a[2], np.array(0.5, h0.dtype), np.tile(d, (len(h0), 1))
     h = states[0]
@@ -236,12 +238,12 @@ def gru_backward(dh: np.ndarray, trace: GRUTrace) -> tuple[np.ndarray, ...]:
     x, states, gates, inner, U, W = trace
     T, B, H = inner.shape
     # Slabs n, r, u, and the bracket's: the input's weights meet the first three, W the last three.
-    da = np.empty((T, B, 4, H), gates.dtype)
+    da = np.empty_like(gates, shape=(T, B, 4, H))
     one, total, kept = np.ones((), gates.dtype), np.empty_like(states[0]), np.empty_like(states[0])
     carry = np.zeros_like(total)
     for steps in _chunks_back(inner):
         r, u, n = gates[steps].swapaxes(0, 1)
-        local = np.empty((len(r), 4, B, H), gates.dtype)  # each is a factor of the total at h
+        local = np.empty_like(gates, shape=(len(r), 4, B, H))  # each is a factor of the total at h
         at_n, at_r, at_u, at_bracket = local.swapaxes(0, 1)
         np.subtract(one, gates[steps][:, :2], out=local[:, 1:3])
         np.multiply(n, n, out=at_n)
@@ -295,7 +297,7 @@ def _rows(array: np.ndarray) -> np.ndarray:
 
 def _room_for(start: np.ndarray, steps: int) -> np.ndarray:
     """Make (T+1, B, H) with the initial state first, so that "before" and "after" are views."""
-    room = np.empty((steps + 1, *start.shape), start.dtype)
+    room = np.empty_like(start, shape=(steps + 1, *start.shape))
     room[0] = start
     return room
 
@@ -312,7 +314,7 @@ def _prepare(
     half = np.where(np.arange(G) < logistic, 0.5, 1).astype(W.dtype)[:, None, None]
     UT = np.ascontiguousarray((U.reshape(G, H, -1) * half).swapaxes(1, 2))
     WT = np.ascontiguousarray((W.reshape(G, H, H) * half).swapaxes(1, 2))
-    a = np.empty((G, B, H), W.dtype)
+    a = np.empty_like(W, shape=(G, B, H))
     if B == 1:  # slabs of one row stand side by side: one product makes them all
         UT, WT = np.concatenate(UT, axis=1), np.concatenate(WT, axis=1)
         driven[:] = (_rows(x) @ UT).reshape(driven.shape)
