@@ -272,21 +272,21 @@ def gru_backward(dh: np.ndarray, trace: GRUTrace) -> tuple[np.ndarray, ...]:
     return dx, carry, dU, dW, sums[order], sums[3 * H :]
 
 
-def scan(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Solve h(t) = a(t) h(t-1) + b(t) from h(0) = 0 in about 2 log2 T sweeps instead of T steps.
+def scan(a: np.ndarray, b: np.ndarray, h0: np.ndarray) -> np.ndarray:
+    """Solve h(t) = a(t) h(t-1) + b(t) in about 2 log2 T sweeps instead of T steps.
 
-    Two steps make one of the same kind, h(t) = a(t) a(t-1) h(t-2) + (a(t) b(t-1) + b(t)); half as
-    many of them are left.  Source: Blelloch (1990), eqs (8.9)-(8.10).
+    Two steps make one of the same kind; half as many of them are left.  Source: Blelloch (1990),
+    eqs (8.9)-(8.10).
 
-    a, b : (T, ...), of one shape
-
-    Returns h : (T, ...).
+    a, b : (T, ...), of one shape; h0 : (...).  Returns h : (T, ...).
     """
-    h = np.array(b)
+    h = np.empty_like(b)
+    h[0] = a[0] * h0 + b[0]
     if len(b) > 1:
         even, odd = a[:-1:2], a[1::2]
-        h[1::2] = scan(odd * even, odd * b[:-1:2] + b[1::2])
-        h[2::2] += a[2::2] * h[1:-1:2]
+        h[1::2] = scan(odd * even, odd * b[:-1:2] + b[1::2], h0)
+        np.multiply(a[2::2], h[1:-1:2], out=h[2::2])
+        h[2::2] += b[2::2]
     return h
 
 

@@ -212,50 +212,86 @@ class GRUFunction(torch.autograd.Function):
         return into @ U, carry, dU, dW, torch.cat([db[: 2 * H], db_n]), dd
 
 
-def _scan(a: Tensor, b: Tensor) -> Tensor:
-    """Solve h(t) = a(t) h(t-1) + b(t), h(0) = 0, by halving the number of steps."""
-    if len(b) == 1:
-        return b
-    even, odd = a[:-1:2], a[1::2]
+def scan_by_blocks(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
+    """Solve h(t) = a(t) h(t-1) + b(t): all blocks of about sqrt(T / 2) steps at once, twice.
+
+    First from zero, for what each block adds and how much it keeps; then one block hands its end to
+    the next; then again, each from its right start.  Every number is read twice and written once.
+
+    a, b : (T, ...), of one shape; h0 : (...).  Returns h : (T, ...).
+    """
+    T = len(b)
+    length = max(1, round((T / 2) ** 0.5))
+    whole = T // length * length
+    A, B = (each[:whole].unflatten(0, (-1, length)) for each in (a, b))
     h = torch.empty_like(b)
-    h[1::2] = _scan(odd * even, torch.addcmul(b[1::2], odd, b[:-1:2]))
-    h[0] = b[0]
-    torch.addcmul(b[2::2], a[2::2], h[1:-1:2], out=h[2::2])
+    into = h[:whole].unflatten(0, (-1, length))
+    added, kept = B[:, 0].clone(), A[:, 0].clone()
+    for step in range(1, length):
+        torch.addcmul(B[:, step], A[:, step], added, out=added)
+        kept *= A[:, step]
+    starts = torch.empty_like(added)
+    starts[0] = h0
+    for block in range(1, len(starts)):
+        torch.addcmul(
+            added[block - 1], kept[block - 1], starts[block - 1], out=starts[block]
+        )  # (8.9)
+    before = starts
+    for step in range(length):
+        before = torch.addcmul(B[:, step], A[:, step], before, out=into[:, step])
+    for t in range(whole, T):  # what fills no block
+        torch.addcmul(b[t], a[t], h[t - 1], out=h[t])
     return h
 
 
+def scan_by_pairs(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
+    """Solve the same by halving the number of steps: about 2 log2 T sweeps.  Source: eq (8.10)."""
+    h = torch.empty_like(b)
+    torch.addcmul(b[0], a[0], h0, out=h[0])
+    if len(b) > 1:
+        even, odd = a[:-1:2], a[1::2]
+        h[1::2] = scan_by_pairs(odd * even, torch.addcmul(b[1::2], odd, b[:-1:2]), h0)
+        torch.addcmul(b[2::2], a[2::2], h[1:-1:2], out=h[2::2])
+    return h
+
+
+def _scan(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
+    """On a CPU bytes decide, and blocks move the fewest; elsewhere calls do, and pairs need few."""
+    return (scan_by_blocks if b.device.type == "cpu" else scan_by_pairs)(a, b, h0)
+
+
 class Scan(torch.autograd.Function):
-    """h(t) = a(t) h(t-1) + b(t) from h(0) = 0; the gradient is a scan, too, from the other end."""
+    """h(t) = a(t) h(t-1) + b(t) from h0; the gradient is a scan, too, from the other end."""
 
     @staticmethod
-    def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
+    def forward(ctx: Any, a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
         """Source: eqs (8.9)-(8.10)."""
-        h = _scan(a, b)
-        ctx.save_for_backward(a, h)
+        h = _scan(a, b, h0)
+        ctx.save_for_backward(a, h, h0)
         return h
 
     @staticmethod
-    def backward(ctx: Any, dh: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(ctx: Any, dh: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Source: eq (8.12)."""
-        a, h = ctx.saved_tensors
+        a, h, h0 = ctx.saved_tensors
         later = torch.cat([a[1:], torch.zeros_like(a[:1])])
-        db = _scan(later.flip(0), dh.flip(0)).flip(0)
-        return db * _shifted(torch.zeros_like(h[0]), h), db
+        db = _scan(later.flip(0), dh.flip(0), torch.zeros_like(h0)).flip(0)
+        return db * _shifted(h0, h), db, a[0] * db[0]
 
 
-def scan(a: Tensor, b: Tensor) -> Tensor:
-    """Solve h(t) = a(t) h(t-1) + b(t) from h(0) = 0.  Source: eqs (8.9)-(8.10).
+def scan(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
+    """Solve h(t) = a(t) h(t-1) + b(t) without a step for each t.  Source: eqs (8.9)-(8.12).
 
     No logarithm is taken and nothing is divided, so that a(t) may be 0 or of either sign.
 
-    a, b : (T, ...), of one shape.  Returns h : (T, ...).
+    a, b : (T, ...), of one shape; h0 : (...).  Returns h : (T, ...).
     """
-    return Scan.apply(a, b)
+    return Scan.apply(a, b, h0)
 
 
-def scan_by_loop(a: Tensor, b: Tensor) -> Tensor:
+def scan_by_loop(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
     """Solve the same step by step: what `scan` is compared with."""
-    h, states = torch.zeros_like(b[0]), []
+    h, states = h0, []
     for a_t, b_t in zip(a, b, strict=True):
         h = a_t * h + b_t
         states.append(h)
@@ -270,18 +306,19 @@ class MinGRU(torch.nn.Module):
 
     def __init__(self, inputs: int, units: int):
         super().__init__()
-        self.gate, self.candidate = (torch.nn.Linear(inputs, units) for _ in range(2))
+        self.both = torch.nn.Linear(inputs, 2 * units)  # rows of the gate, then of the candidate
 
     def forward(self, x: Tensor, h0: Tensor, solve: Callable[..., Tensor] = scan) -> Tensor:
         """Run it over a sequence.
 
         x : (T, B, D); h0 : (B, H); solve : `scan` or `scan_by_loop`.  Returns h : (T, B, H).
         """
-        u = torch.sigmoid(self.gate(x))
-        b = u * self.candidate(x)
-        a = 1 - u
-        return solve(a, torch.cat([torch.addcmul(b[:1], a[:1], h0[None]), b[1:]]))
+        gate, candidate = self.both(x).chunk(2, -1)
+        u = torch.sigmoid(gate)
+        return solve(1 - u, u * candidate, h0)
 
     def step(self, x: Tensor, h: Tensor) -> Tensor:
         """One step: x : (B, D), h : (B, H).  Returns h : (B, H)."""
-        return torch.lerp(h, self.candidate(x), torch.sigmoid(self.gate(x)))
+        gate, candidate = self.both(x).chunk(2, -1)
+        u = torch.sigmoid(gate)
+        return (1 - u) * h + u * candidate

@@ -268,18 +268,23 @@ def test_a_compiled_step_is_a_step():
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 7, 8, 9, 64, 100])
-def test_scan_is_the_loop(steps):
+def test_every_scan_is_the_loop(steps):
     rng = np.random.default_rng(steps)
     a, b = rng.uniform(-1.2, 1.2, (2, steps, 3, 2))
+    h0 = rng.normal(size=(3, 2))
     a[:, 0, 0] = 0  # nothing of the past is kept: a logarithm would fail here
-    truth = fast_torch.scan_by_loop(torch.tensor(a), torch.tensor(b)).numpy()
-    close(fast.scan(a, b), truth)
-    close(fast_torch.scan(torch.tensor(a), torch.tensor(b)).numpy(), truth)
+    tensors = [torch.tensor(each) for each in (a, b, h0)]
+    truth = fast_torch.scan_by_loop(*tensors).numpy()
+    close(fast.scan(a, b, h0), truth)
+    for solve in (fast_torch.scan, fast_torch.scan_by_blocks, fast_torch.scan_by_pairs):
+        close(solve(*tensors).numpy(), truth)
 
 
-def test_gradient_of_scan():
+@pytest.mark.parametrize("steps", [1, 2, 9])
+def test_gradient_of_scan(steps):
     rng = np.random.default_rng(0)
-    leaves = [torch.tensor(v).requires_grad_() for v in rng.uniform(-1, 1, (2, 9, 2))]
+    shapes = ((steps, 2), (steps, 2), (2,))
+    leaves = [torch.tensor(rng.uniform(-1, 1, shape)).requires_grad_() for shape in shapes]
     assert torch.autograd.gradcheck(fast_torch.scan, leaves)
 
 
