@@ -72,11 +72,11 @@ def _deep_plain(value: Any) -> Any:
     return _plain(value)
 
 
-def _arrays(value: Any) -> Iterator[np.ndarray]:
+def _arrays(value: Any) -> Iterator[np.ndarray | np.generic]:
     if isinstance(value, list | tuple):
         for each in value:
             yield from _arrays(each)
-    elif isinstance(value, np.ndarray):
+    elif isinstance(value, np.ndarray | np.generic):
         yield value
 
 
@@ -86,7 +86,7 @@ def _note(product: bool, inputs: list[Any], made: Any) -> None:
     if product:
         count.products += 2 * made.size * inputs[0].shape[-1]
     else:
-        read = sum(each.nbytes for each in inputs if isinstance(each, np.ndarray))
+        read = sum(each.nbytes for each in _arrays(inputs))
         written = sum(each.nbytes for each in _arrays([made]))
         count.entries += sum(each.size for each in _arrays([made]))
         count.moved += read + written
