@@ -76,6 +76,9 @@ def test_ways_agree_and_are_all_there():
     found = lab.ways(MACHINE, T=6, B=2, H=8)
     assert [way.calls for way in found[:3]] == [27, 13, 9]
     assert all(way.predicted > 0 < way.measured for way in found)
+    textbooks, outside, slabs = (way.moved for way in found[:3])
+    assert outside > textbooks  # what the prose says of the second row
+    assert outside > slabs
     table = lab.table_ways(found)
     assert len(table.rows) == 5
     assert all(len(row) == len(table.head) for row in table.rows)

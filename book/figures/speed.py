@@ -160,10 +160,15 @@ def draw_roofline(data: Roofline) -> Figure:
 
 
 class Way(NamedTuple):
-    """One way to run an LSTM forward: calls a step, and seconds for the sequence."""
+    """One way to run an LSTM forward.
+
+    calls : a step; moved : bytes that all but its products read and write, for the sequence, None
+    where they can't be counted; predicted, measured : seconds for the sequence
+    """
 
     name: str
     calls: float
+    moved: int | None
     predicted: float
     measured: float
 
@@ -204,7 +209,7 @@ def ways(machine: Rates, T: int = 200, B: int = 16, H: int = 128) -> list[Way]:
     runs["PyTorch, the loop"] = loop
     runs["nn.LSTM"] = lambda: whole(x, (h0[None], c0[None]))[0]
     N, _ = operations(T, B, H, H, LSTM_BLOCKS)
-    predicted, calls = [], []
+    predicted, calls, moved = [], [], []
     for run in in_numpy.values():
         count = counted(run, *given)
         pieces = predict(
@@ -213,16 +218,18 @@ def ways(machine: Rates, T: int = 200, B: int = 16, H: int = 128) -> list[Way]:
         )  # fmt: skip
         predicted.append(pieces.sum())
         calls.append(calls_a_step(run))
+        moved.append(count.moved)
     with torch_calls() as counting:
         loop()
     predicted += [N / machine.product + counting.count * machine.torch_call, N / machine.product]
     calls += [counting.count / T, 0]
+    moved += [None, None]
     with torch.no_grad():
         states = [np.asarray(run()) for run in runs.values()]
         seconds = median_seconds(list(runs.values()), rounds=5)
     for each in states[:3]:
         np.testing.assert_allclose(each, states[3], atol=1e-4)
-    return [Way(*each) for each in zip(runs, calls, predicted, seconds, strict=True)]
+    return [Way(*each) for each in zip(runs, calls, moved, predicted, seconds, strict=True)]
 
 
 def table_ways(found: list[Way]) -> Table:
@@ -231,13 +238,14 @@ def table_ways(found: list[Way]) -> Table:
         [
             way.name,
             f"{way.calls:.0f}" if way.calls else "—",
+            f"{way.moved / 1e6:.0f}" if way.moved else "—",
             f"{way.predicted * 1e3:.1f}",
             f"{way.measured * 1e3:.1f}",
             f"{way.measured / way.predicted:.1f}",
         ]
         for way in found
     ]
-    head = ["way", "calls a step", "predicted, ms", "measured, ms", "measured for predicted"]
+    head = ["way", "calls a step", "MB moved", "predicted, ms", "measured, ms", "ratio"]
     return Table(head, rows)
 
 
