@@ -1,9 +1,9 @@
 """How fast the recurrent networks of `solutions.fast` are, beside torch.nn and textbook NumPy.
 
-    python benchmarks/recurrent.py [times] [growth] [scan] [device]
+    python benchmarks/recurrent.py [rnn] [gru] [lstm] [growth] [scan] [device]
                                    [--json FILE] [--plot FILE] [--budget SECONDS] [--rounds N]
 
-``times``: forward, and forward with backward, at four shapes, two precisions, three networks;
+``rnn``, ``gru``, ``lstm``: forward, and forward with backward, at four shapes, two precisions;
 ``growth``: time and peak memory against the length; ``scan``: a linear recurrence by its loop and
 by a scan, and the eager loop with a compiled step; ``device``: with a GPU only, nn.LSTM on cuDNN,
 the loop and the hand-written backward over B and T, and the GPU's roofline.  All, if none is named.
@@ -22,6 +22,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -171,11 +172,18 @@ def torch_ways(
 
 
 def numpy_ways(cell: str, inputs: list, outside: list) -> dict[str, tuple[Run, Run]]:
-    """The same by `solutions.fast`, and as textbooks write it."""
+    """By `solutions.fast`, in memory of the call before and in fresh memory; as in textbooks."""
     forward, backward = getattr(fast, f"{cell}_forward"), getattr(fast, f"{cell}_backward")
-    plain = getattr(textbook, cell)
+    plain, room = getattr(textbook, cell), forward(*inputs)[1]
     return {
-        "fast": (lambda: forward(*inputs), lambda: backward(*outside, forward(*inputs)[1])),
+        "fast": (
+            lambda: forward(*inputs, room=room),
+            lambda: backward(*outside, forward(*inputs, room=room)[1]),
+        ),
+        "fast, fresh memory": (
+            lambda: forward(*inputs),
+            lambda: backward(*outside, forward(*inputs)[1]),
+        ),
         "textbook": (lambda: plain(*inputs), lambda: plain(*inputs, *outside)),
     }
 
@@ -191,33 +199,21 @@ def check_agreement(cell: str, inputs: list, ways: dict[str, tuple[Run, Run]]) -
 # The parts.
 
 
-def times(budget: float, least: int) -> Record:
-    """Every network, precision, shape, and pass."""
+def network(cell: str, budget: float, least: int) -> Record:
+    """One network in every precision, shape, and pass."""
     points = []
-    for cell in BLOCKS:
-        for dtype in ("float64", "float32"):
-            for B, T, H in SHAPES:
-                inputs, outside = drawn(cell, B, T, H, H, dtype)
-                tensors = [[torch.from_numpy(a) for a in each] for each in (inputs, outside)]
-                ways = {**numpy_ways(cell, inputs, outside), **torch_ways(cell, *tensors)}
-                check_agreement(cell, inputs, ways)
-                for turn, name in enumerate(("forward", "with backward")):
-                    runs = {way: pair[turn] for way, pair in ways.items()}
-                    if turn == 0:
-                        del runs["torch by hand"]
-                    found = summary(rounds_of(runs, budget, least), "fast")
-                    points.append(
-                        {
-                            "cell": cell,
-                            "dtype": dtype,
-                            "B": B,
-                            "T": T,
-                            "H": H,
-                            "pass": name,
-                            **found,
-                        }
-                    )
-                    print(line(points[-1]), flush=True)
+    for dtype in ("float64", "float32"):
+        for B, T, H in SHAPES:
+            inputs, outside = drawn(cell, B, T, H, H, dtype)
+            tensors = [[torch.from_numpy(a) for a in each] for each in (inputs, outside)]
+            ways = {**numpy_ways(cell, inputs, outside), **torch_ways(cell, *tensors)}
+            check_agreement(cell, inputs, ways)
+            for turn, name in enumerate(("forward", "with backward")):
+                runs = {way: pair[turn] for way, pair in ways.items() if way != "torch by hand"}
+                found = summary(rounds_of(runs, budget, least), "fast")
+                where = {"cell": cell, "dtype": dtype, "B": B, "T": T, "H": H}
+                points.append({**where, "pass": name, **found})
+                print(line(points[-1]), flush=True)
     return {"points": points}
 
 
@@ -235,12 +231,12 @@ def growth(budget: float, least: int) -> Record:
     steps, (B, H) = (100, 200, 400, 800, 1600), (8, 64)
     found: Record = {"T": steps, "B": B, "H": H}
     for cell in BLOCKS:
-        runs, peaks = {}, {"fast": [], "textbook": []}
+        runs, peaks = {}, {"fast, fresh memory": [], "textbook": []}
         for T in steps:
             ways = numpy_ways(cell, *drawn(cell, B, T, H, H, "float64"))
-            runs |= {f"{way} {T}": pair[1] for way, pair in ways.items()}
-            for way, pair in ways.items():
-                peaks[way].append(peak_bytes(pair[1]))
+            runs |= {f"{way} {T}": ways[way][1] for way in peaks}
+            for way, peak in peaks.items():
+                peak.append(peak_bytes(ways[way][1]))
         medians = {n: statistics.median(t) for n, t in rounds_of(runs, budget, least).items()}
         for way, peak in peaks.items():
             seconds = [medians[f"{way} {T}"] for T in steps]
@@ -380,7 +376,12 @@ def on_device(
     return found
 
 
-PARTS = {"times": times, "growth": growth, "scan": scan, "device": device}
+PARTS = {
+    **{cell: partial(network, cell) for cell in BLOCKS},
+    "growth": growth,
+    "scan": scan,
+    "device": device,
+}
 
 
 def draw(points: list[Record]) -> Any:
@@ -408,7 +409,7 @@ def main() -> None:
     parser.add_argument("--budget", type=float, default=4.0, help="seconds for each point")
     parser.add_argument("--rounds", type=int, default=5, help="for each point at least")
     parser.add_argument("--json", type=Path, help="numbers of other parts in it are kept")
-    parser.add_argument("--plot", type=Path, help="an SVG of the part `times`")
+    parser.add_argument("--plot", type=Path, help="an SVG of the networks measured")
     options = parser.parse_args()
     torch.set_num_threads(1)
     threadpool_limits(1)
@@ -424,12 +425,13 @@ def main() -> None:
             "OPENBLAS_CORETYPE": os.environ.get("OPENBLAS_CORETYPE", "not set"),
         }
         kept[name] = {**found, "machine": about}
-        if name != "times":
+        if name not in BLOCKS:
             print(name, json.dumps(found, indent=1))
         if options.json:
             build.put(options.json, json.dumps(kept, indent=1) + "\n")
-    if options.plot and "times" in kept:
-        build.put(options.plot, style.as_svg(draw(kept["times"]["points"])))
+    points = [point for cell in BLOCKS if cell in kept for point in kept[cell]["points"]]
+    if options.plot and points:
+        build.put(options.plot, style.as_svg(draw(points)))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,9 @@ from the same equations, in less time.  What they do differently, and chapter 8 
 - Local derivatives are made for many steps at once, so that a step back is linear in what arrives.
 
 Each forward pass returns the states and a trace, the backward pass takes that trace.  Arguments may
-be of any layout, all of one floating-point type, and are never written to.
+be of any layout, all of one floating-point type, and are never written to.  A trace that is no
+longer needed can be given as `room` to a later forward pass of the same shapes, which writes over
+it, the states that it returned included: asking the system for fresh memory takes time, too.
 """
 
 from __future__ import annotations
@@ -27,10 +29,11 @@ CHUNK = (
 
 
 class RNNTrace(NamedTuple):
-    """What `rnn_backward` needs; states : (T+1, B, H), h0 first."""
+    """What `rnn_backward` needs; states : (T+1, B, H), h0 first; da : (T, B, H), room for it."""
 
     x: np.ndarray
     states: np.ndarray
+    da: np.ndarray
     U: np.ndarray
     W: np.ndarray
 
@@ -40,13 +43,14 @@ class LSTMTrace(NamedTuple):
 
     states : (T+1, B, H), h0 first; slabs : (T+1, 5, B, H), the gates i, f, o, g of a step and the
     cell before it, so that its last entry is the last cell, beside gates that mean nothing;
-    tanh_c : (T, B, H)
+    tanh_c : (T, B, H); da : (T, 4, B, H), room for the backward pass
     """
 
     x: np.ndarray
     states: np.ndarray
     slabs: np.ndarray
     tanh_c: np.ndarray
+    da: np.ndarray
     U: np.ndarray
     W: np.ndarray
 
@@ -55,27 +59,31 @@ class GRUTrace(NamedTuple):
     """What `gru_backward` needs.
 
     states : (T+1, B, H), h0 first; gates : (T, 3, B, H), slabs r, u, n;
-    inner : (T, B, H), the bracket of (5.20) that the reset gate multiplies
+    inner : (T, B, H), the bracket of (5.20) that the reset gate multiplies;
+    da : (T, 4, B, H), room for the backward pass
     """
 
     x: np.ndarray
     states: np.ndarray
     gates: np.ndarray
     inner: np.ndarray
+    da: np.ndarray
     U: np.ndarray
     W: np.ndarray
 
 
 def rnn_forward(
-    x: np.ndarray, h0: np.ndarray, U: np.ndarray, W: np.ndarray, b: np.ndarray
-) -> tuple[np.ndarray, RNNTrace]:
+    x: np.ndarray, h0: np.ndarray, U: np.ndarray, W: np.ndarray, b: np.ndarray,
+    room: RNNTrace | None = None,
+) -> tuple[np.ndarray, RNNTrace]:  # fmt: skip
     """Run a tanh network over a sequence.  Source: eqs (3.1)-(3.2).
 
-    x : (T, B, D); h0 : (B, H); U : (H, D); W : (H, H); b : (H,)
+    x : (T, B, D); h0 : (B, H); U : (H, D); W : (H, H); b : (H,); room : an earlier call's trace
 
     Returns h : (T, B, H), the states after each step, and the trace.
     """
-    states = _room_for(h0, len(x))
+    states, da = (room.states, room.da) if room else _room_for(h0, (len(x) + 1,), (len(x),))
+    states[0] = h0
     np.matmul(_rows(x), U.T, out=_rows(states[1:]))  # U x(t) waits where h(t) will stand
     states[1:] += b
     WT, a = np.ascontiguousarray(W.T), np.empty_like(states[0])
@@ -84,7 +92,7 @@ def rnn_forward(
         np.dot(h, WT, out=a)
         np.add(a, now, out=a)  # (3.1)
         h = np.tanh(a, out=now)  # (3.2)
-    return states[1:], RNNTrace(x, states, U, W)
+    return states[1:], RNNTrace(x, states, da, U, W)
 
 
 def rnn_backward(dh: np.ndarray, trace: RNNTrace) -> tuple[np.ndarray, ...]:
@@ -95,8 +103,7 @@ def rnn_backward(dh: np.ndarray, trace: RNNTrace) -> tuple[np.ndarray, ...]:
     Returns dx : (T, B, D), dh0 : (B, H), and, summed over time and batch, dU : (H, D),
     dW : (H, H), db : (H,).
     """
-    x, states, U, W = trace
-    da = np.empty_like(states[1:])
+    x, states, da, U, W = trace
     total, carry = np.empty_like(states[0]), np.zeros_like(states[0])
     for steps in _chunks_back(da):
         h, slope = states[1:][steps], da[steps]
@@ -112,21 +119,23 @@ def rnn_backward(dh: np.ndarray, trace: RNNTrace) -> tuple[np.ndarray, ...]:
 
 
 def lstm_forward(
-    x: np.ndarray, h0: np.ndarray, c0: np.ndarray, U: np.ndarray, W: np.ndarray, b: np.ndarray
-) -> tuple[np.ndarray, LSTMTrace]:
+    x: np.ndarray, h0: np.ndarray, c0: np.ndarray, U: np.ndarray, W: np.ndarray, b: np.ndarray,
+    room: LSTMTrace | None = None,
+) -> tuple[np.ndarray, LSTMTrace]:  # fmt: skip
     """Run an LSTM over a sequence.  Source: eqs (5.1)-(5.4).
 
-    x : (T, B, D); h0, c0 : (B, H); U : (4H, D), W : (4H, H), b : (4H,), blocks i, f, o, g
+    x : (T, B, D); h0, c0 : (B, H); U : (4H, D), W : (4H, H), b : (4H,), blocks i, f, o, g;
+    room : an earlier call's trace
 
     Returns h : (T, B, H), the states after each step, and the trace; trace.slabs[-1, 4] is the
     last cell.
     """
-    T, (B, H) = len(x), h0.shape
-    states = _room_for(h0, T)
-    slabs = np.empty_like(h0, shape=(T + 1, 5, B, H))
-    tanh_c = np.empty_like(states[1:])
+    T = len(x)
+    states, slabs, tanh_c, da = (
+        room[1:5] if room else _room_for(h0, (T + 1,), (T + 1, 5), (T,), (T, 4))
+    )
     gates = slabs[:-1, :4]
-    slabs[0, 4] = c0
+    states[0], slabs[0, 4] = h0, c0
     W_times, a = _prepare(x, U, W, b, logistic=3, driven=gates)
     half, share = np.array(0.5, h0.dtype), np.empty_like(slabs[0, :2])
     kept, written = share[1], share[0]
@@ -144,7 +153,7 @@ def lstm_forward(
         np.add(kept, written, out=c_now)  # (5.3)
         np.tanh(c_now, out=tanh_now)
         h = np.multiply(o, tanh_now, out=h_now)  # (5.4)
-    return states[1:], LSTMTrace(x, states, slabs, tanh_c, U, W)
+    return states[1:], LSTMTrace(x, states, slabs, tanh_c, da, U, W)
 
 
 def lstm_backward(dh: np.ndarray, dc_last: np.ndarray, trace: LSTMTrace) -> tuple[np.ndarray, ...]:
@@ -156,9 +165,9 @@ def lstm_backward(dh: np.ndarray, dc_last: np.ndarray, trace: LSTMTrace) -> tupl
     Returns dx : (T, B, D), dh0 : (B, H), dc0 : (B, H), and, summed over time and batch,
     dU : (4H, D), dW : (4H, H), db : (4H,).
     """
-    x, states, slabs, tanh_c, U, W = trace
+    x, states, slabs, tanh_c, da, U, W = trace
     T, B, H = tanh_c.shape
-    da = np.empty_like(slabs, shape=(T, B, 4, H))  # side by side: (5.10) is then one product
+    da = da.reshape(T, B, 4, H)  # side by side: (5.10) is then one product
     one, total, dc = np.ones((), slabs.dtype), np.empty_like(states[0]), np.empty_like(states[0])
     from_a, from_c = np.zeros_like(total), np.array(dc_last, slabs.dtype)
     for steps in _chunks_back(tanh_c):
@@ -193,19 +202,21 @@ def lstm_backward(dh: np.ndarray, dc_last: np.ndarray, trace: LSTMTrace) -> tupl
 
 
 def gru_forward(
-    x: np.ndarray, h0: np.ndarray, U: np.ndarray, W: np.ndarray, b: np.ndarray, d: np.ndarray
-) -> tuple[np.ndarray, GRUTrace]:
+    x: np.ndarray, h0: np.ndarray, U: np.ndarray, W: np.ndarray, b: np.ndarray, d: np.ndarray,
+    room: GRUTrace | None = None,
+) -> tuple[np.ndarray, GRUTrace]:  # fmt: skip
     """Run a GRU over a sequence, reset after the product: the form that needs one product a step.
 
     Source: eqs (5.16) and (5.20).
 
-    x : (T, B, D); h0 : (B, H); U : (3H, D), W : (3H, H), b : (3H,), blocks r, u, n; d : (H,)
+    x : (T, B, D); h0 : (B, H); U : (3H, D), W : (3H, H), b : (3H,), blocks r, u, n; d : (H,);
+    room : an earlier call's trace
 
     Returns h : (T, B, H), the states after each step, and the trace.
     """
-    states = _room_for(h0, len(x))
-    gates = np.empty_like(h0, shape=(len(x), 3, *h0.shape))
-    inner = np.empty_like(states[1:])
+    T = len(x)
+    states, gates, inner, da = room[1:5] if room else _room_for(h0, (T + 1,), (T, 3), (T,), (T, 4))
+    states[0] = h0
     W_times, a = _prepare(x, U, W, b, logistic=2, driven=gates)
     a_ru, a_n, half, d = a[:2], a[2], np.array(0.5, h0.dtype), np.tile(d, (len(h0), 1))
     h = states[0]
@@ -224,7 +235,7 @@ def gru_forward(
         np.subtract(h, n, out=now)
         np.multiply(u, now, out=now)
         h = np.add(now, n, out=now)  # (5.20), as n + u (h - n)
-    return states[1:], GRUTrace(x, states, gates, inner, U, W)
+    return states[1:], GRUTrace(x, states, gates, inner, da, U, W)
 
 
 def gru_backward(dh: np.ndarray, trace: GRUTrace) -> tuple[np.ndarray, ...]:
@@ -235,10 +246,10 @@ def gru_backward(dh: np.ndarray, trace: GRUTrace) -> tuple[np.ndarray, ...]:
     Returns dx : (T, B, D), dh0 : (B, H), and, summed over time and batch, dU : (3H, D),
     dW : (3H, H), db : (3H,), dd : (H,).
     """
-    x, states, gates, inner, U, W = trace
+    x, states, gates, inner, da, U, W = trace
     T, B, H = inner.shape
     # Slabs n, r, u, and the bracket's: the input's weights meet the first three, W the last three.
-    da = np.empty_like(gates, shape=(T, B, 4, H))
+    da = da.reshape(T, B, 4, H)
     one, total, kept = np.ones((), gates.dtype), np.empty_like(states[0]), np.empty_like(states[0])
     carry = np.zeros_like(total)
     for steps in _chunks_back(inner):
@@ -295,11 +306,9 @@ def _rows(array: np.ndarray) -> np.ndarray:
     return array.reshape(-1, array.shape[-1])
 
 
-def _room_for(start: np.ndarray, steps: int) -> np.ndarray:
-    """Make (T+1, B, H) with the initial state first, so that "before" and "after" are views."""
-    room = np.empty_like(start, shape=(steps + 1, *start.shape))
-    room[0] = start
-    return room
+def _room_for(h0: np.ndarray, *shapes: tuple[int, ...]) -> list[np.ndarray]:
+    """Make an array for each shape, of (B, H) each; no memory is touched before it is needed."""
+    return [np.empty_like(h0, shape=(*shape, *h0.shape)) for shape in shapes]
 
 
 def _prepare(

@@ -171,6 +171,22 @@ def test_layout_does_not_matter_and_arguments_stay(cell):
 
 
 @pytest.mark.parametrize("cell", BLOCKS)
+def test_a_trace_can_be_written_over(cell):
+    forward, backward = getattr(fast, f"{cell}_forward"), getattr(fast, f"{cell}_backward")
+    first, second = drawn(cell), {name: 0.7 * value for name, value in drawn(cell).items()}
+    inputs, outside = split(first)
+    _, room = forward(*inputs)
+    backward(*outside, room)
+    inputs, outside = split(second)
+    h, trace = forward(*inputs, room=room)
+    assert np.shares_memory(h, room.states)
+    assert trace.da is room.da
+    want = ran(cell, second)
+    for one, other in zip(backward(*outside, trace), want[-len(inputs) :], strict=True):
+        close(one, other)
+
+
+@pytest.mark.parametrize("cell", BLOCKS)
 def test_float32_stays_float32(cell):
     given = drawn(cell, 40, 2, np.float32)
     double = ran(cell, {name: value.astype(np.float64) for name, value in given.items()})

@@ -315,11 +315,21 @@ def said_of(part: dict[str, Any]) -> str:
     )
 
 
+def points_of(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the points of all networks of the record."""
+    return [point for cell in ("rnn", "gru", "lstm") for point in found[cell]["points"]]
+
+
 def table_recorded(found: dict[str, Any], turn: str) -> Table:
     """Return how long other ways take for one of ours; turn : "forward" or "with backward"."""
-    names = {"torch.nn": "torch.nn", "torch loop": "PyTorch loop", "textbook": "textbook NumPy"}
+    names = {
+        "torch.nn": "torch.nn",
+        "torch loop": "PyTorch loop",
+        "textbook": "textbook NumPy",
+        "fast, fresh memory": "ours, fresh memory",
+    }
     rows = []
-    for p in found["times"]["points"]:
+    for p in points_of(found):
         if p["pass"] == turn:
             shape = f"({p['B']}, {p['T']}, {p['H']})"
             ratios = [f"{p['ratio'][name]:.2f}" for name in names]
