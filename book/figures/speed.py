@@ -32,6 +32,7 @@ PURPLE = figures.PALETTE["purple"]
 
 RECORD = Path(__file__).resolve().parents[2] / "benchmarks" / "recurrent.json"
 LSTM_BLOCKS = 4
+NO_BREAK = "\u00a0"
 
 
 # ------------------------------------------------------------------------------------- the machine
@@ -315,9 +316,17 @@ def said_of(part: dict[str, Any]) -> str:
     )
 
 
+NETWORKS = ("rnn", "gru", "lstm")
+
+
+def said_of_networks(found: dict[str, Any]) -> str:
+    """Return where and when each network was measured, as a list in Markdown."""
+    return "\n".join(f"- {cell.upper()}: {said_of(found[cell])}" for cell in NETWORKS)
+
+
 def points_of(found: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the points of all networks of the record."""
-    return [point for cell in ("rnn", "gru", "lstm") for point in found[cell]["points"]]
+    return [point for cell in NETWORKS for point in found[cell]["points"]]
 
 
 def table_recorded(found: dict[str, Any], turn: str) -> Table:
@@ -331,14 +340,22 @@ def table_recorded(found: dict[str, Any], turn: str) -> Table:
     rows = []
     for p in points_of(found):
         if p["pass"] == turn:
-            shape = f"({p['B']}, {p['T']}, {p['H']})"
-            ratios = [f"{p['ratio'][name]:.2f}" for name in names]
-            spread = f"{100 * p['spread']['fast']:.0f} %"
             ours = f"{1e3 * p['seconds']['fast']:.1f}"
-            rows.append([p["cell"].upper(), p["dtype"], shape, ours, spread, *ratios])
-    return Table(
-        ["network", "type", "(B, T, H)", "ours, ms", "spread", *names.values()],
-        rows,
+            ratios = [f"{p['ratio'][name]:.2f}" for name in names]
+            network = f"{p['cell'].upper()} {p['dtype']}".replace(" ", NO_BREAK)
+            rows.append(
+                [network, f"({p['B']},{NO_BREAK}{p['T']},{NO_BREAK}{p['H']})", ours, *ratios]
+            )
+    return Table(["network", "(B, T, H)", "ours, ms", *names.values()], rows)
+
+
+def spread_of(found: dict[str, Any]) -> str:
+    """Return how far the quartiles of our times lie apart, over all points, as a sentence."""
+    spreads = [100 * p["spread"]["fast"] for p in points_of(found)]
+    return (
+        "The quartiles of our times lie apart by"
+        f" {np.median(spreads):.0f} % of the median at half of the points, and by"
+        f" {max(spreads):.0f} % at the worst."
     )
 
 
