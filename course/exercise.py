@@ -21,7 +21,7 @@ RUNGS = ("attempted", "runs", "shapes", "arguments", "probes", "values", "proper
 PUBLIC_SEED = 20231024
 """Seed of the public cases: the same for every student, so that their fixtures can ship."""
 
-CHAPTERS = ("dynamics", "unfolding", "bptt", "taxonomy", "gates", "seq2seq", "learning")
+CHAPTERS = ("dynamics", "unfolding", "bptt", "taxonomy", "gates", "seq2seq", "learning", "speed")
 """The chapters that have exercises, in the order of the book."""
 
 

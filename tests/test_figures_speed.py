@@ -1,0 +1,149 @@
+"""The figures of chapter 8, by their numbers.  No test here depends on how fast the machine is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from figures import speed as lab
+from figures import textbook
+from figures.counting import counted, torch_calls
+
+from solutions import fast, gates
+
+ROOT = Path(__file__).resolve().parent.parent
+MACHINE = lab.Rates(product=1e11, cache=8e10, memory=2e10, call=5e-7, torch_call=1.5e-6)
+
+
+def test_calls_a_step_are_those_of_the_prose():
+    counts = [
+        lab.calls_a_step(run) for run in (textbook.lstm, gates.lstm_forward, fast.lstm_forward)
+    ]
+    text = re.sub(r"\s+", " ", (ROOT / "book/08-speed.md").read_text(encoding="utf-8"))
+    said = re.search(
+        r"(\d+) in the textbook's LSTM, (\d+) where the input's product is outside,"
+        r" (\d+) with slabs",
+        text,
+    )
+    assert said
+    assert [int(number) for number in said.groups()] == counts
+
+
+def test_arrays_count_what_is_done_with_them():
+    a, b = np.ones((2, 3)), np.ones((3, 4))
+
+    def run(a, b):
+        product = a @ b
+        np.tanh(product, out=product)
+        np.dot(a, b)
+        return np.concatenate([product, product]).sum()
+
+    count = counted(run, a, b)
+    assert count.calls == 5
+    assert count.products == 2 * (2 * 2 * 4 * 3)
+    assert count.entries == 8 + 16 + 1
+    assert count.moved == 8 * (2 * 8 + 2 * 16 + 16 + 1)
+
+
+def test_counting_changes_no_result():
+    given = lab.lstm_arguments(7, 2, 3)
+    results = []
+    for run in (textbook.lstm, gates.lstm_forward, fast.lstm_forward):
+        plain = run(*given)[0]
+        counted(lambda *args, run=run: results.append(np.asarray(run(*args)[0])), *given)
+        np.testing.assert_array_equal(results[-1], plain)
+
+
+def test_pytorch_calls_are_counted_without_views():
+    import torch
+
+    a = torch.ones(4, 4)
+    with torch_calls() as calls:
+        (a @ a.T).tanh()[0].view(2, 2)
+    assert calls.count == 2
+
+
+def test_roofline_data_and_drawing():
+    data = lab.roofline(MACHINE, (1, 8), H=16)
+    assert data.allowed[0] == pytest.approx(MACHINE.cache * data.intensity[0])
+    assert (data.reached > 0).all()
+    lab.plt.close(lab.draw_roofline(data))
+
+
+def test_ways_agree_and_are_all_there():
+    found = lab.ways(MACHINE, T=6, B=2, H=8)
+    assert [way.calls for way in found[:3]] == [27, 13, 9]
+    assert all(way.predicted > 0 < way.measured for way in found)
+    textbooks, outside, slabs = (way.moved for way in found[:3])
+    assert outside > textbooks  # what the prose says of the second row
+    assert outside > slabs
+    table = lab.table_ways(found)
+    assert len(table.rows) == 5
+    assert all(len(row) == len(table.head) for row in table.rows)
+
+
+def test_scans_data_and_drawing():
+    data = lab.scans((2, 9), B=1, H=2)
+    assert set(data.seconds) == {"loop", "pairs", "blocks"}
+    assert all(len(each) == 2 for each in data.seconds.values())
+    lab.plt.close(lab.draw_scans(data))
+
+
+def test_rates_are_measured():
+    found = lab.rates(size=16, small=64, large=256)
+    assert all(value > 0 for value in found)
+    assert len(lab.table_rates(found).rows) == 5
+
+
+# ------------------------------------------------------------------------- what was recorded
+
+
+@pytest.fixture(scope="module")
+def recorded():
+    return lab.record()
+
+
+def test_the_record_has_every_point_and_says_where(recorded):
+    points = lab.points_of(recorded)
+    keys = {(p["cell"], p["dtype"], p["B"], p["T"], p["H"], p["pass"]) for p in points}
+    assert len(keys) == len(points) == 3 * 2 * 4 * 2
+    for p in points:
+        assert p["rounds"] >= 3
+        assert p["ratio"]["fast"] == 1
+        assert {"torch.nn", "torch loop", "textbook"} <= set(p["ratio"])
+    for part in (*lab.NETWORKS, "growth", "scan", "device"):
+        assert recorded[part]["machine"]["threads"] == 1
+        assert recorded[part]["machine"]["date"] in lab.said_of(recorded[part])
+    assert lab.said_of_networks(recorded).count("Recorded on") == 3
+
+
+def test_tables_of_the_record(recorded):
+    for turn in ("forward", "with backward"):
+        assert len(lab.table_recorded(recorded, turn).rows) == 24
+    assert len(lab.table_growth(recorded).rows) == 6
+    assert len(lab.table_scan(recorded).rows) == len(recorded["scan"]["float32"]["seconds"])
+    assert len(lab.table_compiled(recorded).rows) == 4
+    assert recorded["device"]["machine"]["date"] in lab.said_of_device(recorded)
+
+
+def test_what_the_prose_says_of_the_record(recorded):
+    """Growth is linear; the fused kernel is ahead; the scan's numbers are as told."""
+    for name, each in recorded["growth"].items():
+        if isinstance(each, dict) and "exponent of time" in each:
+            assert 0.9 < each["exponent of time"] < 1.1, name
+            # below 1: the factors of one chunk's steps take the same room at every length
+            assert 0.85 < each["exponent of memory"] < 1.05, name
+    for kind in ("float32", "float64"):
+        took = recorded["scan"][kind]["seconds"]
+        assert took["recurrence, NumPy loop in place"] < 1.5 * took["recurrence, scan"]
+        whole = [took[f"minGRU, {way}"] for way in ("scan", "loop over the recurrence")]
+        assert whole[0] < whole[1] < took["minGRU, loop over steps"]
+    fused = [
+        p["ratio"]["torch.nn"]
+        for p in lab.points_of(recorded)
+        if (p["cell"], p["dtype"]) == ("lstm", "float32")
+    ]
+    assert np.median(fused) < 1
+    assert "at the worst" in lab.spread_of(recorded)

@@ -1,0 +1,49 @@
+"""What `benchmarks/recurrent.py` runs, on small sizes and on the CPU: it measures what it says."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
+
+import recurrent
+
+
+@pytest.mark.parametrize("cell", recurrent.BLOCKS)
+def test_all_ways_give_the_same_states_and_gradients(cell):
+    inputs, outside = recurrent.drawn(cell, 2, 5, 4, 3, "float64")
+    tensors = [[torch.from_numpy(a) for a in each] for each in (inputs, outside)]
+    ways = {
+        **recurrent.numpy_ways(cell, inputs, outside),
+        **recurrent.torch_ways(cell, *tensors),
+    }
+    recurrent.check_agreement(cell, inputs, ways)
+    for _, both in ways.values():
+        dx = next(np.asarray(a) for a in both() if tuple(a.shape) == (5, 2, 3))
+        want = next(a for a in ways["fast, fresh memory"][1]() if a.shape == (5, 2, 3))
+        np.testing.assert_allclose(dx, want, rtol=1e-10, atol=1e-12)
+
+
+def test_summary_is_of_pairs_of_one_round():
+    found = recurrent.summary({"fast": [1.0, 2.0, 4.0], "other": [3.0, 4.0, 4.0]}, "fast")
+    assert found["rounds"] == 3
+    assert found["seconds"] == {"fast": 2.0, "other": 4.0}
+    assert found["ratio"] == {"fast": 1.0, "other": 2.0}
+
+
+def test_what_a_gpu_would_be_asked_runs_on_the_cpu():
+    found = recurrent.on_device("cpu", (2,), (3,), 4, 0.0, 2)
+    assert {point["pass"] for point in found["points"]} == {"forward", "with backward"}
+    assert set(found["points"][0]["ratio"]) == {"torch.nn", "torch loop", "torch by hand"}
+
+
+def test_plot_has_a_mark_for_each_point():
+    point = {"cell": "gru", "dtype": "float64", "B": 1, "T": 2, "H": 3, "ratio": {"torch.nn": 1.5}}
+    figure = recurrent.draw([{**point, "pass": turn} for turn in ("forward", "with backward")])
+    assert [len(ax.get_yticks()) for ax in figure.axes] == [1, 1]
+    recurrent.plt.close(figure)
