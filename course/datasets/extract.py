@@ -83,4 +83,5 @@ def digits() -> dict[str, np.ndarray]:
 if __name__ == "__main__":
     (DATA / "names.tsv").write_text(names(), encoding="utf-8")
     (DATA / "people.tsv").write_text(people(), encoding="utf-8")
-    np.savez_compressed(DATA / "digits.npz", **digits())
+    drawn = digits()
+    np.savez_compressed(DATA / "digits.npz", images=drawn["images"], labels=drawn["labels"])
