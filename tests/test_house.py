@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import subprocess
 import sys
@@ -10,6 +9,7 @@ import tomllib
 from pathlib import Path, PurePath
 
 import pytest
+from figures.house import imported, sources
 
 HOUSE = Path(__file__).resolve().parent.parent
 MAY_IMPORT = {
@@ -17,34 +17,9 @@ MAY_IMPORT = {
     "solutions": {"course", "solutions"},
     "autograder": {"course", "solutions", "autograder"},
     "book": {"course", "solutions", "figures"},
+    "notebooks": {"course"},
 }
 ROOMS = {"course", "solutions", "autograder", "notebooks", "tests", "book"}
-
-
-def imported(text: str) -> set[str]:
-    names = set()
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.Import):
-            names |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names.add(node.module.split(".")[0])
-    return names
-
-
-def sources(room: str) -> list[tuple[str, str]]:
-    """Every piece of Python in a room: modules, and the code cells of the book's pages."""
-    found = [
-        (str(path.relative_to(HOUSE)), path.read_text(encoding="utf-8"))
-        for path in sorted((HOUSE / room).rglob("*.py"))
-        if "node_modules" not in path.parts
-    ]
-    for page in sorted((HOUSE / room).glob("*.md")):
-        for block in re.findall(
-            r"```\{code-cell\}[^\n]*\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.S
-        ):
-            code = re.sub(r"\A---\n.*?\n---\n|\A(:[^\n]*\n)+", "", block, flags=re.S)
-            found.append((f"{page.name}: {code[:40]!r}", code))
-    return found
 
 
 @pytest.mark.parametrize("room", MAY_IMPORT)
@@ -54,17 +29,6 @@ def test_imports_go_one_way(room):
     for where, text in found:
         wrong = (imported(text) & (ROOMS | {"figures"})) - MAY_IMPORT[room]
         assert not wrong, f"{where} imports {wrong}"
-
-
-def test_notebooks_import_course_alone():
-    import nbformat
-
-    paths = list((HOUSE / "notebooks").glob("*.ipynb"))
-    assert paths
-    for path in paths:
-        for cell in nbformat.read(path, as_version=4).cells:
-            if cell.cell_type == "code":
-                assert imported(cell.source) & ROOMS <= {"course"}
 
 
 def test_course_never_needs_torch_until_an_exercise_does():
