@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
 from course import figures
+from figures.tables import Table
 
 HOUSE = Path(__file__).resolve().parent.parent.parent
 
@@ -289,13 +290,11 @@ def draw_way(steps: tuple[Step, ...]) -> Figure:
     return fig
 
 
-def targets() -> str:
-    """Return a table, in Markdown, of what `make` can do."""
-    lines = (HOUSE / "Makefile").read_text(encoding="utf-8")
-    rows = re.findall(r"(?m)^([a-z]+):.*?## (.*)$", lines)
-    return "\n".join(
-        ["| command | what it does |", "|---|---|", *(f"| `make {a}` | {b} |" for a, b in rows)]
-    )
+def targets() -> Table:
+    """Return a table of what `make` can do."""
+    text = (HOUSE / "Makefile").read_text(encoding="utf-8")
+    rows = re.findall(r"(?m)^([a-z]+):.*?## (.*)$", text)
+    return Table(["command", "what it does"], [[f"make {name}", what] for name, what in rows])
 
 
 ARROW = {"arrowstyle": "-|>", "color": figures.FOREGROUND, "lw": 1, "shrinkA": 0, "shrinkB": 1}
