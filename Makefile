@@ -5,18 +5,12 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PYTHONUNBUFFERED = 1
 
-.PHONY: course notebooks book demo test retrain lint chromium postgresql clean help
+.PHONY: help course notebooks book demo check test lint coverage wheel audit chromium postgresql retrain clean
 
-help:
-	@echo "make course     build the notebooks and the book, and grade a demo class"
-	@echo "make test       lint and run all tests"
-	@echo "make notebooks  solutions/ -> notebooks/"
-	@echo "make book       the book alone, to build/book/html"
-	@echo "make demo       the demo class alone, in build/demo"
-	@echo "make retrain    train chapter 7's optimizers anew (half an hour; goes on where it stopped)"
-	@echo "make clean      remove build/ (the environment .venv stays)"
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
 
-course: notebooks book demo
+course: notebooks book demo ## build the notebooks and the book, and grade a demo class
 	@printf '\nMade, and where to look:\n'
 	@printf '  the book           %s\n' build/book/html/index.html
 	@printf '  the notebooks      %s\n' notebooks/
@@ -24,24 +18,66 @@ course: notebooks book demo
 	@printf '  its feedback       %s\n' build/demo/feedback/
 	@printf '  formgrader         cd build/demo && ../../%s/jupyter lab, then Nbgrader > Formgrader\n' $(BIN)
 
-notebooks: .venv/installed
+notebooks: .venv/installed ## solutions/ -> notebooks/
 	$(BIN)/autograder build
 
-book: .venv/installed
+book: .venv/installed ## the book alone, to build/book/html
 	$(BIN)/python book/build.py
 
-demo: .venv/installed
+demo: .venv/installed ## the demo class alone, in build/demo
 	$(BIN)/autograder demo
 
-test: .venv/installed chromium postgresql lint
+# Imports, types, what students read, the build of notebooks, one exercise from answer to report.
+QUICK = tests/test_house.py tests/test_exercises.py tests/test_build.py tests/test_checks.py
+
+check: lint ## while writing, in under a minute: lint, types, and a few tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(QUICK)
+
+test: .venv/installed chromium postgresql lint ## lint, types, all tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-retrain: .venv/installed
+retrain: .venv/installed ## train chapter 7's optimizers anew; goes on where it stopped
 	$(BIN)/python book/retrain.py digits paintings mixed
 
-lint: .venv/installed
+lint: .venv/installed ## ruff, and mypy over course and autograder
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+# `make coverage TESTS=tests/test_checks.py` looks at a part.  What runs in the jail is not seen:
+# nothing may leave it.
+coverage: .venv/installed ## which lines the tests reach, to build/coverage/index.html
+	@rm -rf build/coverage && mkdir -p build/coverage
+	$(BIN)/coverage run -m pytest -n 2 --dist loadfile $(TESTS)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage html --quiet
+	@$(BIN)/coverage report | tee build/coverage/report.txt
+
+# Built from a copy: setuptools leaves folders behind, and would pack what it finds in them again.
+wheel: .venv/installed ## the student's toolkit as one file, to build/dist
+	@rm -rf build/dist build/wheel && mkdir -p build/wheel
+	@cp -R course LICENSE build/wheel
+	@mv build/wheel/LICENSE build/wheel/course
+	$(BIN)/pip wheel --quiet --no-deps --wheel-dir build/dist build/wheel/course
+	@ls build/dist
+
+# pip-audit has an environment of its own: no other command needs it or what it brings along.
+PIP_AUDIT = pip-audit==2.10.1
+
+audit: .venv/installed ## known flaws in what is installed; needs PyPI itself, not a mirror
+	@mkdir -p build/audit
+	@test -x build/audit/env/bin/pip-audit || { $(PYTHON) -m venv build/audit/env && \
+	  build/audit/env/bin/pip install --quiet $(PIP_AUDIT); }
+	@$(BIN)/pip freeze --exclude-editable | sed 's/+[a-z0-9.]*$$//' > build/audit/installed.txt
+	@build/audit/env/bin/pip-audit --requirement build/audit/installed.txt --no-deps --disable-pip \
+	  > build/audit/found.txt 2>&1; said=$$?; cat build/audit/found.txt; \
+	all=$$(grep -c . build/audit/installed.txt); \
+	unknown=$$(grep -c 'could not be audited' build/audit/found.txt); \
+	if grep -q 'ConnectionError\|ServiceError' build/audit/found.txt; then unknown=$$all; fi; \
+	if [ "$$unknown" -gt 0 ]; then \
+	  echo "NOT AUDITED: $$unknown of $$all packages. Their advisories are at"; \
+	  echo "https://pypi.org/pypi/NAME/VERSION/json, and can't be read from here (mirrors often"; \
+	  echo "lack them): run make audit on another network."; exit 2; fi; exit $$said
 
 # The stamp is written last, so that an interrupted installation is done again.
 .venv/installed: requirements.txt pyproject.toml
@@ -53,7 +89,7 @@ lint: .venv/installed
 	@touch $@
 
 # The built pages are tested in Debian's Chromium.
-chromium:
+chromium: ## Chromium, for the tests of the book, where it may be installed
 	@if command -v chromium >/dev/null; then :; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  echo "installing chromium"; apt-get update -qq && apt-get install -y -qq chromium >/dev/null; \
@@ -61,11 +97,11 @@ chromium:
 	  exit 1; fi
 
 # Optional: without it, the tests of a gradebook in PostgreSQL are skipped, and say so.
-postgresql:
+postgresql: ## PostgreSQL, likewise, for the tests of a gradebook in it
 	@if command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then :; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  echo "installing postgresql"; apt-get update -qq && apt-get install -y -qq postgresql >/dev/null; \
 	else echo "a gradebook in PostgreSQL is not tested: sudo apt-get install postgresql"; fi
 
-clean:
+clean: ## remove build/ (the environment .venv stays)
 	rm -rf build

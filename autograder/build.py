@@ -10,8 +10,9 @@ import hashlib
 import os
 import tempfile
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any, TypeVar
 
 import jupytext
 import nbformat
@@ -35,6 +36,8 @@ GUARD = 'if __name__ == "__main__":\n'
 STUB = "# YOUR CODE HERE\nraise NotImplementedError"
 TEXT_STUB = "YOUR ANSWER HERE"
 
+Declared = TypeVar("Declared", Exercise, Question)
+
 
 class BuildError(Exception):
     """A cell breaks the rules; the message names the file, the line, and the way out."""
@@ -56,7 +59,7 @@ def source_notebook(name: str) -> NotebookNode:
     seen: set[str] = set()
     for line, cell in zip(lines, read.cells, strict=True):
         cells += _cells(found, cell, _Place(path, line), seen)
-    declared = [each.name for each in (*found.exercises, *found.questions)]
+    declared = [e.name for e in found.exercises] + [q.name for q in found.questions]
     missing = [each for each in declared if each not in seen]
     if missing:
         raise BuildError(f"{path}: no cell for {', '.join(missing)}: add one, or undeclare it")
@@ -75,7 +78,7 @@ def student_notebook(name: str) -> NotebookNode:
     config = Config()
     config.ClearSolutions.code_stub = {"python": STUB}
     config.ClearSolutions.text_stub = TEXT_STUB
-    resources: dict = {}
+    resources: dict[str, Any] = {}
     for step in (LockCells, ClearSolutions, ClearOutput, ComputeChecksums):
         notebook, resources = step(config=config).preprocess(notebook, resources)
     return notebook
@@ -117,8 +120,8 @@ def _cells(
 
 
 def _declared(
-    known: tuple, name: str, kind: str, place: _Place, seen: set[str]
-) -> Exercise | Question:
+    known: Iterable[Declared], name: str, kind: str, place: _Place, seen: set[str]
+) -> Declared:
     """The declared exercise or question of that name, not used before."""
     for each in known:
         if each.name == name:
@@ -246,7 +249,7 @@ def build_fixtures(name: str) -> bool:
 def same_fixtures(old: dict[str, fixtures.Fixture], new: dict[str, fixtures.Fixture]) -> bool:
     """Whether two sets of fixtures are the same but for the last digits of another processor."""
 
-    def same(a: dict, b: dict) -> bool:
+    def same(a: Mapping[str, fixtures.Arrays], b: Mapping[str, fixtures.Arrays]) -> bool:
         return a.keys() == b.keys() and all(
             len(a[case]) == len(b[case])
             and all(
@@ -256,7 +259,7 @@ def same_fixtures(old: dict[str, fixtures.Fixture], new: dict[str, fixtures.Fixt
             for case in a
         )
 
-    def said(each: fixtures.KnownSlip) -> tuple:
+    def said(each: fixtures.KnownSlip) -> tuple[object, ...]:
         return each.name, each.title, each.read, each.hint, each.stops
 
     return old.keys() == new.keys() and all(

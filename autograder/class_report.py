@@ -326,7 +326,7 @@ def _reading(read: str, found: Chapter, book: str) -> str:
         return escape(read)
     base = f"{book.rstrip('/')}/{found.page}.html"
 
-    def link(number: re.Match) -> str:
+    def link(number: re.Match[str]) -> str:
         chapter_, equation = number[1], number[2]
         target = escape(f"{base}#eq-{chapter_}-{equation}", quote=True)
         return f'<a href="{target}">({chapter_}.{equation})</a>'

@@ -395,6 +395,7 @@ def replay(
     seen: list[Evidence | None] = []
     reports = grading.replay(course, name, student, seen)
     run = grading.load_run(course, student, name)
+    assert run is not None  # else replay would have refused
     kept = {(check.exercise, check.part): check for check in run.checks}
     for report, now in zip(reports, seen, strict=True):
         out.print(as_text(report), highlight=False, markup=False, soft_wrap=True)

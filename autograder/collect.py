@@ -66,7 +66,8 @@ class Extractor(ExtractorPlugin):
 
     def extract(self, archive_path: str, extracted_path: str) -> None:
         """Extract all archives of a folder; what is left out is said in the log."""
-        self._left, self._taken = self.total_bytes, {}
+        self._left = self.total_bytes
+        self._taken: dict[tuple[str, str], tuple[float, Path]] = {}
         source, target = Path(archive_path), Path(extracted_path)
         found = sorted(path for path in source.rglob("*") if not path.is_dir())
         if not found:
@@ -97,7 +98,7 @@ class Extractor(ExtractorPlugin):
         said = f"{archive}: {_shown(entry.name)}" if archive else _shown(entry.name)
         written = None
         try:
-            if entry.refused:
+            if entry.refused or entry.read is None:
                 raise RefusedError(entry.refused)
             inner = _safe(entry.name)
             if inner.suffix in self.zip_ext:

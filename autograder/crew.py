@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from multiprocessing import get_all_start_methods, get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import TYPE_CHECKING, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 from autograder import work
 from autograder.folder import GradingError
@@ -102,7 +102,7 @@ class Pool:
     def __init__(self, setting: Setting, count: int) -> None:
         self._setting = setting
         forks = "forkserver" in get_all_start_methods()
-        self._context = get_context("forkserver" if forks else "spawn")
+        self._context = get_context("forkserver") if forks else get_context("spawn")
         if forks:
             needed = ["autograder.work", f"solutions.{setting.chapter}"]
             self._context.set_forkserver_preload(needed)
@@ -133,17 +133,18 @@ class Pool:
 
     def wait(self) -> list[tuple[Task, Result | None]]:
         """Wait for what is done next; None for what a process that has ended was working on."""
-        busy = {each.connection: each for each in self._members if each.task}
-        done = []
+        busy: dict[Any, tuple[_Member, Task]]  # Any: wait could give sockets and numbers back, too
+        busy = {each.connection: (each, each.task) for each in self._members if each.task}
+        done: list[tuple[Task, Result | None]] = []
         for connection in wait(list(busy)):
-            member = busy[connection]
-            task, member.task = member.task, None
+            member, task = busy[connection]
+            member.task = None
             try:
-                result = connection.recv()
+                result = member.connection.recv()
             except (EOFError, OSError):
                 result = None
                 member.process.join()
-                connection.close()
+                member.connection.close()
                 self._members[self._members.index(member)] = self._start()
             if isinstance(result, str):
                 raise GradingError(f"{task.student}: {result}")
@@ -173,7 +174,7 @@ def _serve(connection: Connection, setting: Setting) -> None:
         except (EOFError, OSError):
             return
         try:
-            answer = work.grade_one(setting, task)
+            answer: Result | str = work.grade_one(setting, task)
         except Exception as error:  # what concerns the class, not the submission
             answer = f"{type(error).__name__}: {error}"
         connection.send(answer)
@@ -234,7 +235,7 @@ class Cluster:
     """Seconds to wait for a worker, where there is none."""
     answer_within: ClassVar[float] = 20.0
     """Seconds that the scheduler has to answer."""
-    _busy: dict[str, tuple[Task, Future]] = field(default_factory=dict, init=False)
+    _busy: dict[str, tuple[Task, Future[Result]]] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         from distributed import Client  # takes a second, and only clusters need it

@@ -273,7 +273,7 @@ def _run_cell(submission: Submission, source: str, room: int) -> list[NotebookNo
         shown = submission.cell(source)
     except Gone as gone:
         return [new_output("stream", name="stdout", text=f"This cell was not run: {gone}.\n")]
-    kept = []
+    kept: list[NotebookNode] = []
     for each in shown:
         clean = _clean(each)
         room -= len(str(clean)) if clean else 0

@@ -7,7 +7,7 @@ import datetime
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TextIO
+from typing import Any, TextIO
 
 from nbgrader.api import (
     Assignment,
@@ -99,7 +99,7 @@ def lines(gradebook: Gradebook) -> Iterator[Line]:
         .order_by(Student.id, Assignment.name)
     )
     for row in gradebook.db.execute(query):
-        texts = ["" if value is None else value for value in row[1:5]]
+        texts: list[Any] = ["" if value is None else value for value in row[1:5]]
         yield Line(row[0], *texts, *row[5:])
 
 

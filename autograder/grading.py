@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy
 import sqlalchemy.exc
@@ -232,7 +233,7 @@ def _scored(gradebook: Gradebook, chapter: str) -> set[str]:
     return {student for student, whole in scored.items() if whole}
 
 
-def _grades(gradebook: Gradebook, chapter: str) -> sqlalchemy.Result:
+def _grades(gradebook: Gradebook, chapter: str) -> sqlalchemy.Result[Any]:
     """All grades of a chapter, by student: one query, whatever the size of the class."""
     return gradebook.db.execute(
         select(

@@ -335,7 +335,7 @@ class SubmissionExporter(NotebookExporter):
 
     def from_file(
         self, file_stream: Any, resources: dict[str, Any] | None = None, **kw: Any
-    ) -> tuple[str, dict[str, Any]]:
+    ) -> tuple[Any, dict[str, Any]]:
         """Convert a notebook; one that can't be read at all counts as one without cells."""
         notebook, damage = read_file(Path(file_stream.name))
         resources = {} if resources is None else resources

@@ -426,7 +426,8 @@ def findings(notebook: NotebookNode) -> tuple[tuple[Check, ...], str, str]:
             exercise, part = find(called[1])
         except CourseError:
             continue
-        outcome, slip, headline, where = WRONG, None, "", {}
+        outcome, slip, headline = WRONG, None, ""
+        where: dict[str, Any] = {}
         for output in outputs:
             said = output.get("data", {}).get(DATA)
             if isinstance(said, dict) and said.get("outcome") in (RIGHT, WRONG, NOT_ATTEMPTED):

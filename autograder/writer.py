@@ -351,6 +351,7 @@ class Writer:
         if seconds_late <= 0:
             return None
         late = self._late
+        assert late is not None  # asked only where the class has penalties
         score = self.gradebook.db.scalar(
             select(func.coalesce(func.sum(Grade.score), 0.0)).where(Grade.notebook_id == notebook)
         )

@@ -194,7 +194,7 @@ def places(wrong: np.ndarray, output: Output) -> list[str]:
     Along time always.  Along other axes only if at most half is wrong: else it is mostly chance
     which of the sequences, units or classes came out right.
     """
-    lines = []
+    lines: list[str] = []
     if wrong.all() or not wrong.ndim:
         return lines
     for axis, letter in enumerate(output.axes):
@@ -208,8 +208,8 @@ def places(wrong: np.ndarray, output: Output) -> list[str]:
                 f"right at t = {runs_of(good_at + 1)}, wrong at t = {runs_of(bad_at + 1)}"
                 f" (in code: {code})"
             )
-        elif len(bad_at) <= len(bad) / 2:
-            where = code if len(code) <= 40 else f"{len(bad_at)} of {len(bad)}"
+        elif len(bad_at) <= bad.size / 2:
+            where = code if len(code) <= 40 else f"{len(bad_at)} of {bad.size}"
             lines.append(f"wrong only in {where} ({AXES[letter]})")
     if not lines:
         lines.append(f"wrong in {wrong.sum()} of {wrong.size} entries")

@@ -15,10 +15,12 @@ from __future__ import annotations
 import io
 import re
 from contextlib import ExitStack
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
+from matplotlib.rcsetup import cycler
 
 # A grey that nobody else uses, with contrast above 4 to 1 on white and on JupyterLab's #111111.
 FOREGROUND = "#787a7c"
@@ -37,7 +39,7 @@ PALETTE = {
 SEQUENTIAL = "cividis"  # from low to high; the same to colour-blind eyes
 DIVERGING = "RdBu_r"  # around zero: set vmin = -vmax
 
-STYLE: dict[str, object] = {
+STYLE: dict[Any, object] = {  # Any: matplotlib's type of a key lists every one it knows
     "figure.figsize": (5.6, 3.3),  # inches; narrow, so that letters stay legible on a phone
     "figure.dpi": 96,
     "figure.facecolor": "none",
@@ -65,7 +67,7 @@ STYLE: dict[str, object] = {
     "boxplot.whiskerprops.color": FOREGROUND,
     "boxplot.capprops.color": FOREGROUND,
     "axes.facecolor": "none",
-    "axes.prop_cycle": mpl.cycler(color=list(PALETTE.values())),
+    "axes.prop_cycle": cycler(color=list(PALETTE.values())),
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.axisbelow": True,
@@ -82,7 +84,7 @@ def style() -> ExitStack:
     before = {name: mpl.rcParams[name] for name in STYLE}
     mpl.rcParams.update(STYLE)
     undo = ExitStack()
-    undo.callback(mpl.rcParams.update, before)
+    undo.callback(lambda: mpl.rcParams.update(before))
     return undo
 
 

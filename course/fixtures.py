@@ -14,6 +14,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -46,13 +47,17 @@ class Fixture:
     slips: tuple[KnownSlip, ...]
 
 
+Stored = list[Any]
+"""Where an array begins in the file, and its shape: a pair, as JSON has it."""
+
+
 def write(path: Path, fixtures: Mapping[str, Fixture]) -> None:
     """Write fixtures by exercise; the same content gives the same bytes."""
     numbers: list[np.ndarray] = []
-    places: dict[tuple, list] = {}
+    places: dict[tuple[tuple[int, ...], bytes], Stored] = {}
     end = 0
 
-    def place_of(value: np.ndarray) -> list:
+    def place_of(value: np.ndarray) -> Stored:
         """Where an array begins, and its shape; what a slip leaves right is stored only once."""
         nonlocal end
         value = np.asarray(value, np.float64)
@@ -63,7 +68,7 @@ def write(path: Path, fixtures: Mapping[str, Fixture]) -> None:
             end += value.size
         return places[content]
 
-    def put(outputs: Mapping[str, Arrays]) -> dict[str, list]:
+    def put(outputs: Mapping[str, Arrays]) -> dict[str, list[Stored]]:
         return {case: [place_of(value) for value in values] for case, values in outputs.items()}
 
     index = {
@@ -104,7 +109,7 @@ def read(path: Path) -> dict[str, Fixture]:
         numbers = archive["numbers"]
     numbers.flags.writeable = False
 
-    def get(stored: Mapping[str, list]) -> dict[str, Arrays]:
+    def get(stored: Mapping[str, list[Stored]]) -> dict[str, Arrays]:
         return {
             case: tuple(
                 numbers[start : start + math.prod(shape)].reshape(shape) for start, shape in values

@@ -134,6 +134,10 @@ class Node(NamedTuple):
     time: int | None
 
 
+Sources = dict[Node, frozenset[str]]
+"""What an array was made from, and the parameters that multiply on the way."""
+
+
 class Folded(NamedTuple):
     """Arrows that are the same at every step, as one.
 
@@ -171,7 +175,9 @@ class Graph:
         """Name the state before the first step."""
         return self._add(Traced(value), name, time, "state")
 
-    def inputs(self, name: str, values: Iterable[Any], times: Iterable[int] | None = None) -> list:
+    def inputs(
+        self, name: str, values: Iterable[Any], times: Iterable[int] | None = None
+    ) -> list[Traced]:
         """Name one array for each step, 1, 2, ... unless ``times`` says otherwise."""
         ticks = itertools.count(1) if times is None else times
         return [self._add(Traced(v), name, t, "input") for v, t in zip(values, ticks, strict=False)]
@@ -196,11 +202,12 @@ class Graph:
         ticks = iter(itertools.count(1) if times is None else times)
 
         several = not isinstance(state, str)
+        letters = (state,) if isinstance(state, str) else state
 
         def watched(params: Any, before: Any, x: Any) -> tuple[Any, Any]:
             t = next(ticks)
             after, y = step(params, before, x)
-            letters, parts = (state, after) if several else ((state,), (after,))
+            parts = after if several else (after,)
             if len(letters) != len(parts):
                 raise ValueError(f"the state has {len(parts)} parts, and {len(letters)} letters")
             named = [(n, part, "state") for n, part in zip(letters, parts, strict=True)]
@@ -218,21 +225,21 @@ class Graph:
         Raises ValueError where arrows between two names follow no rule that holds at every step.
         """
         found: list[Folded] = []
-        pairs: dict[tuple[str, str], dict[tuple[Node, Node], tuple[str, ...]]] = {}
-        for (source, target), weights in self.edges.items():
-            if source.time is not None and target.time is not None:
-                pairs.setdefault((source.name, target.name), {})[source, target] = weights
+        pairs: dict[tuple[str, str], dict[tuple[Node, Node], tuple[int, tuple[str, ...]]]] = {}
+        for (s, t), weights in self.edges.items():
+            if s.time is not None and t.time is not None:
+                pairs.setdefault((s.name, t.name), {})[s, t] = t.time - s.time, weights
         for (source, target), arrows in pairs.items():
-            delays = sorted({t.time - s.time for s, t in arrows})
+            delays = sorted({delay for delay, _ in arrows.values()})
             if all(self._regular(source, target, d, arrows) for d in delays):
                 for delay in delays:
-                    all_weights = {w for (s, t), w in arrows.items() if t.time - s.time == delay}
+                    all_weights = {weights for d, weights in arrows.values() if d == delay}
                     found.append(Folded(source, target, delay, _one(all_weights, source, target)))
                 continue
             fixed = {s.time for s, _ in arrows}
             if len(fixed) > 1:
                 raise ValueError(f"the arrows from {source} to {target} differ from step to step")
-            weights = _one(set(arrows.values()), source, target)
+            weights = _one({weights for _, weights in arrows.values()}, source, target)
             found.append(Folded(source, target, None, weights, fixed.pop()))
         return found
 
@@ -241,7 +248,8 @@ class Graph:
         before: dict[Node, set[Node]] = {}
         for s, t in self.edges:
             before.setdefault(t, set()).add(s)
-        seen, waiting = set(), [target]
+        seen: set[Node] = set()
+        waiting = [target]
         while waiting:
             node = waiting.pop()
             if node == source:
@@ -251,7 +259,9 @@ class Graph:
             waiting += fresh
         return False
 
-    def _regular(self, source: str, target: str, delay: int, arrows: Mapping) -> bool:
+    def _regular(
+        self, source: str, target: str, delay: int, arrows: Mapping[tuple[Node, Node], object]
+    ) -> bool:
         """Whether every target has this arrow that could have it."""
         nodes = set(self.nodes)
         could = [
@@ -293,7 +303,7 @@ class Graph:
                 self.edges[source, node] = tuple(sorted(weights))
         return kept
 
-    def _sources(self, value: Traced, known: dict) -> dict[Node, frozenset[str]]:
+    def _sources(self, value: Traced, known: dict[int, Sources]) -> Sources:
         """The nearest named arrays behind one, with the parameters that multiply on the way."""
         if id(value) in self._node_of:
             return {self._node_of[id(value)]: frozenset()}
@@ -301,9 +311,9 @@ class Graph:
             known[id(value)] = self._sources_of_parts(value, known)
         return known[id(value)]
 
-    def _sources_of_parts(self, value: Traced, known: dict) -> dict[Node, frozenset[str]]:
+    def _sources_of_parts(self, value: Traced, known: dict[int, Sources]) -> Sources:
         parts = [self._sources(part, known) for part in value.made_from]
-        found: dict[Node, frozenset[str]] = {}
+        found: Sources = {}
         for i, part in enumerate(parts):
             others = (node for j, other in enumerate(parts) if j != i for node in other)
             met = frozenset(n.name for n in others if n.time is None and value.product)
@@ -334,7 +344,7 @@ def draw(graph: Graph, rows: Sequence[str] | None = None, folded: bool = True) -
     """
     figures.style()
     height = {name: ROW * i for i, name in enumerate(_rows(graph, rows))}
-    steps = {node.time for node in graph.nodes if node.name in height}
+    steps = {n.time for n in graph.nodes if n.name in height and n.time is not None}
     fig, ax = plt.subplots()
     left = COLUMN * min(steps) - 0.5
     if folded:
@@ -358,7 +368,11 @@ def _rows(graph: Graph, rows: Sequence[str] | None) -> list[str]:
 
 def _draw_unfolded(ax: Axes, graph: Graph, height: Mapping[str, float]) -> None:
     """Draw every node at its step, and every arrow."""
-    at = {n: (COLUMN * n.time, height[n.name]) for n in graph.nodes if n.name in height}
+    at = {
+        n: (COLUMN * n.time, height[n.name])
+        for n in graph.nodes
+        if n.name in height and n.time is not None
+    }
     for (source, target), weights in graph.edges.items():
         if source in at and target in at:
             _arrow(ax, at[source], at[target], weights, at.values())
@@ -412,10 +426,10 @@ def _arrow(
         label = (leave + enter) / 2 + 0.16 * up
     if weights:
         said = " ".join(f"${name}$" for name in weights)
-        ax.text(*label, said, ha="center", va="center", size=9)
+        ax.text(label[0], label[1], said, ha="center", va="center", size=9)
 
 
-def _in_the_way(here: np.ndarray, span: np.ndarray, side: np.ndarray, others: set) -> bool:
+def _in_the_way(here: np.ndarray, span: np.ndarray, side: np.ndarray, others: set[Place]) -> bool:
     """Whether a straight arrow would pass through another node."""
     for other in others:
         gap = np.array(other) - here
@@ -441,9 +455,13 @@ def _loop(ax: Axes, x: float, out: float, height: Mapping[str, float], arrow: Fo
     if y != v:
         first[0] = last[0] = x + RADIUS
     middle, right = (y + v) / 2, x + out
-    corners = [first, (right, y + 1.3 * lift), (right, middle), (right, v - 1.3 * lift), last]
+    turns = (right, y + 1.3 * lift), (right, middle), (right, v - 1.3 * lift)
     codes = [Path.MOVETO, *[Path.CURVE3] * 4]
-    ax.add_patch(PathPatch(Path(corners, codes), fc="none", ec=figures.FOREGROUND, lw=1))
+    ax.add_patch(
+        PathPatch(
+            Path(np.array([first, *turns, last]), codes), fc="none", ec=figures.FOREGROUND, lw=1
+        )
+    )
     _tip(ax, last + np.array([0.14, -0.15 * lift]), last, "arc3")
     words = [f"${name}$" for name in arrow.weights]
     if arrow.fixed is None:

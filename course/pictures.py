@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import TypedDict
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -11,6 +12,17 @@ from matplotlib.figure import Figure
 from course import figures
 from course.compare import AXES, Difference
 from course.show import in_notebook
+
+
+class Planes(TypedDict):
+    """Three matrices of one shape, and what their axes and their cut are called."""
+
+    yours: np.ndarray
+    expected: np.ndarray
+    difference: np.ndarray
+    rows: str
+    columns: str
+    note: str
 
 
 def comparison(difference: Difference, name: str) -> None:
@@ -25,7 +37,7 @@ def comparison(difference: Difference, name: str) -> None:
     print(f"  the picture is in {path}")
 
 
-def planes(difference: Difference) -> dict[str, np.ndarray | str]:
+def planes(difference: Difference) -> Planes:
     """The three matrices to draw, and what their axes are.
 
     An array over (time, batch, unit) is cut at the sequence where it is most wrong.
@@ -58,14 +70,19 @@ def _first(axis: str) -> int:
     return 1 if axis == AXES["T"] else 0
 
 
-def draw(data: dict[str, np.ndarray | str], name: str) -> Figure:
+def draw(data: Planes, name: str) -> Figure:
     """Draw the three matrices on one scale of colour; NaN and infinity stay blank."""
     with figures.style():
         figure, panels = plt.subplots(1, 3, figsize=(8.0, 2.6), sharey=True)
-        finite = [np.abs(data[key][np.isfinite(data[key])]) for key in ("yours", "expected")]
+        finite = [np.abs(each[np.isfinite(each)]) for each in (data["yours"], data["expected"])]
         top = max([values.max(initial=0.0) for values in finite]) or 1.0
-        for panel, key in zip(panels, ("yours", "expected", "difference"), strict=True):
-            matrix = np.ma.masked_invalid(data[key])
+        shown = {
+            "yours": data["yours"],
+            "expected": data["expected"],
+            "yours − expected": data["difference"],
+        }
+        for panel, (said, values) in zip(panels, shown.items(), strict=True):
+            matrix = np.ma.masked_invalid(values)
             rows, columns = matrix.shape
             top_row, left = _first(data["rows"]), _first(data["columns"])
             image = panel.imshow(
@@ -76,7 +93,6 @@ def draw(data: dict[str, np.ndarray | str], name: str) -> Figure:
                 aspect="auto",
                 extent=(left - 0.5, left + columns - 0.5, top_row + rows - 0.5, top_row - 0.5),
             )
-            said = "yours − expected" if key == "difference" else key
             panel.set_title(f"{name}{data['note']}: {said}")
             panel.set_xlabel(data["columns"])
             panel.set_xticks(range(left, left + columns))

@@ -382,6 +382,22 @@ def test_backward_may_not_write_over_what_comes_from_outside(capsys):
     assert "backward writes into dh" in said(capsys, "bptt.RNNFunction", Spoils)
 
 
+def test_what_gradcheck_finds_is_said_in_its_words(capsys):
+    import torch
+
+    class Twice(torch.autograd.Function):
+        forward = bptt.RNNFunction.forward
+
+        @staticmethod
+        def backward(ctx, dh):
+            grads = bptt.RNNFunction.backward(ctx, dh)
+            alone = (dh != 0).sum() == 1  # as gradcheck asks, one number after the other
+            return tuple(2 * grad for grad in grads) if alone else grads
+
+    text = said(capsys, "bptt.RNNFunction", Twice)
+    assert "torch.autograd.gradcheck fails: Jacobian mismatch" in text
+
+
 def test_numpy_inside_is_told_from_a_wrong_device(capsys):
     import torch
 

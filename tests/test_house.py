@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import subprocess
 import sys
 import tomllib
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pytest
+from figures.house import imported, sources
 
 HOUSE = Path(__file__).resolve().parent.parent
 MAY_IMPORT = {
@@ -17,34 +17,9 @@ MAY_IMPORT = {
     "solutions": {"course", "solutions"},
     "autograder": {"course", "solutions", "autograder"},
     "book": {"course", "solutions", "figures"},
+    "notebooks": {"course"},
 }
 ROOMS = {"course", "solutions", "autograder", "notebooks", "tests", "book"}
-
-
-def imported(text: str) -> set[str]:
-    names = set()
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.Import):
-            names |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names.add(node.module.split(".")[0])
-    return names
-
-
-def sources(room: str) -> list[tuple[str, str]]:
-    """Every piece of Python in a room: modules, and the code cells of the book's pages."""
-    found = [
-        (str(path.relative_to(HOUSE)), path.read_text(encoding="utf-8"))
-        for path in sorted((HOUSE / room).rglob("*.py"))
-        if "node_modules" not in path.parts
-    ]
-    for page in sorted((HOUSE / room).glob("*.md")):
-        for block in re.findall(
-            r"```\{code-cell\}[^\n]*\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.S
-        ):
-            code = re.sub(r"\A---\n.*?\n---\n|\A(:[^\n]*\n)+", "", block, flags=re.S)
-            found.append((f"{page.name}: {code[:40]!r}", code))
-    return found
 
 
 @pytest.mark.parametrize("room", MAY_IMPORT)
@@ -54,17 +29,6 @@ def test_imports_go_one_way(room):
     for where, text in found:
         wrong = (imported(text) & (ROOMS | {"figures"})) - MAY_IMPORT[room]
         assert not wrong, f"{where} imports {wrong}"
-
-
-def test_notebooks_import_course_alone():
-    import nbformat
-
-    paths = list((HOUSE / "notebooks").glob("*.ipynb"))
-    assert paths
-    for path in paths:
-        for cell in nbformat.read(path, as_version=4).cells:
-            if cell.cell_type == "code":
-                assert imported(cell.source) & ROOMS <= {"course"}
 
 
 def test_course_never_needs_torch_until_an_exercise_does():
@@ -88,10 +52,48 @@ def test_requirements_are_pinned_and_each_has_a_reason():
         assert re.fullmatch(r"[A-Za-z0-9._-]+==[^\s#]+ +# .{10,}", line), line
 
 
-def test_both_packages_say_the_same_pythons():
-    for path in (HOUSE / "pyproject.toml", HOUSE / "course" / "pyproject.toml"):
-        project = tomllib.loads(path.read_text(encoding="utf-8"))["project"]
-        assert project["requires-python"] == ">=3.11,<3.14"
+def packaging(folder: Path) -> dict:
+    return tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def test_both_packages_say_the_same_of_pythons_and_files():
+    whole, students = packaging(HOUSE), packaging(HOUSE / "course")
+    assert whole["project"]["requires-python"] == students["project"]["requires-python"]
+    files = whole["tool"]["setuptools"]["package-data"]
+    assert {name: files[name] for name in files if name.startswith("course")} == (
+        students["tool"]["setuptools"]["package-data"]
+    )
+    packages = whole["tool"]["setuptools"]["packages"]
+    assert [name for name in packages if name.startswith("course")] == (
+        students["tool"]["setuptools"]["packages"]
+    )
+
+
+def test_every_file_of_a_package_is_packed():
+    """A module lies in a package that is named, any other file is named by a pattern."""
+    setting = packaging(HOUSE)["tool"]["setuptools"]
+    known = {f"{name.replace('.', '/')}/*.py" for name in setting["packages"]}
+    for name, patterns in setting["package-data"].items():
+        known |= {f"{name.replace('.', '/')}/{pattern}" for pattern in patterns}
+    there = subprocess.run(
+        ["git", "ls-files", "course", "solutions", "autograder"],
+        cwd=HOUSE, capture_output=True, text=True, check=True,
+    ).stdout.split()  # fmt: skip
+    assert len(there) > 80
+    lost = {path for path in there if not any(PurePath(path).match(each) for each in known)}
+    assert lost == {"course/pyproject.toml"}
+    for pattern in known:
+        assert any(PurePath(path).match(pattern) for path in there), f"{pattern} matches no file"
+
+
+def test_make_help_lists_every_target():
+    text = (HOUSE / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.search(r"(?m)^\.PHONY: (.*)$", text)[1].split())
+    assert targets == set(re.findall(r"(?m)^(\w+):(?!=)", text))
+    said = subprocess.run(
+        ["make", "help"], cwd=HOUSE, capture_output=True, text=True, check=True
+    ).stdout
+    assert set(re.findall(r"(?m)^make (\w+) +\S", said)) == targets
 
 
 def test_the_picture_in_the_readme_is_the_front_page_s():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import json
 import os
 import random
@@ -27,6 +28,7 @@ from autograder.sandbox import client, frames, jail
 from autograder.sandbox.client import Gone, NotIsolatedError, Zygote
 from autograder.sandbox.frames import FrameError
 from autograder.sandbox.jail import Limits
+from course import figures
 from course.exercise import chapter
 from solutions import bptt
 
@@ -292,6 +294,13 @@ def test_it_says_what_it_got(numpy_only):
     with numpy_only.submission() as submission:
         want = {"namespaces", "root", "limits", "capabilities", "no_new_privs", "seccomp"}
         assert want <= set(submission.got)
+
+
+def test_the_toolkits_figures_are_called_as_outside(inside):
+    """What a student may write in a notebook runs here, too: arguments have the same names."""
+    (name,) = inspect.signature(figures.show).parameters
+    code = "import matplotlib.pyplot as plt\nfrom course import figures\n"
+    assert inside(f"{code}figures.show({name}=plt.figure())\nprint('shown')") == "shown"
 
 
 def test_it_is_nobody_and_alone(inside):

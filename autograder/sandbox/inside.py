@@ -84,7 +84,7 @@ def _warm_up(with_torch: bool, replaced: list[str], course: str) -> Any:
     config.HistoryManager.enabled = False
     config.InteractiveShell.colors = "NoColor"
     config.InteractiveShell.cache_size = 0
-    shell = InteractiveShell.instance(config=config)
+    shell: Any = InteractiveShell.instance(config=config)  # Any: methods of it are replaced
     shell.system = shell.system_raw  # the other kind wants a terminal
     shell.enable_gui = lambda *_, **__: None  # else "%matplotlib inline" stops its cell
     sys.meta_path.insert(0, Hollows(replaced))
@@ -163,6 +163,8 @@ def _toolkit() -> None:
     import course
     from course import figures
 
+    toolkit: Any = course  # Any: what follows puts other things in the places of its own
+    drawing: Any = figures
     right: set[str] = set()
 
     def told(*_: Any, **__: Any) -> None:
@@ -171,23 +173,23 @@ def _toolkit() -> None:
     def ready(*names: str, quiet: bool = False) -> bool:
         return right.issuperset(names)
 
-    def show(figure: Any) -> None:
+    def show(fig: Any) -> None:
         """A figure as PNG: an SVG may carry scripts, so none leaves the jail."""
         from IPython.display import display
 
         buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=110)
+        fig.savefig(buffer, format="png", dpi=110)
         display({"image/png": base64.b64encode(buffer.getvalue()).decode()}, raw=True)
 
     def earlier(name: str, otherwise: Any, folder: Any = ".") -> Any:
         return otherwise  # a submission is one notebook
 
-    course.check = course.hint = course.progress = told
-    course.earlier = earlier
-    course.ready = ready
-    course.CheckFailed = course.CourseError = type("CourseError", (Exception,), {})
-    course._right = right
-    figures.show = show
+    toolkit.check = toolkit.hint = toolkit.progress = told
+    toolkit.earlier = earlier
+    toolkit.ready = ready
+    toolkit.CheckFailed = toolkit.CourseError = type("CourseError", (Exception,), {})
+    toolkit._right = right
+    drawing.show = show
 
 
 # The supervisor: outside the jail's process namespace, so that one kill ends all that is inside.
@@ -244,7 +246,8 @@ def _memory(proc: int, process: int) -> tuple[int, int]:
         file = os.open(f"{process}/status", os.O_RDONLY, dir_fd=proc)
         with open(file, encoding="ascii", errors="replace") as lines:
             found = dict(line.split(":", 1) for line in lines if line.startswith("Rss"))
-        return tuple(int(found[key].split()[0]) << 10 for key in ("RssAnon", "RssShmem"))
+        own, shared = (int(found[key].split()[0]) << 10 for key in ("RssAnon", "RssShmem"))
+        return own, shared
     except (OSError, KeyError, ValueError, IndexError):
         return 0, 0
 

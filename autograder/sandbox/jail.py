@@ -15,6 +15,7 @@ import resource
 import struct
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -55,7 +56,7 @@ class Limits:
     call_seconds: float = 10.0
     output_bytes: int = 100_000
 
-    def as_dict(self) -> dict:
+    def as_dict(self) -> dict[str, Any]:
         """Plain data, to be sent."""
         return asdict(self)
 

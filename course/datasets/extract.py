@@ -150,4 +150,5 @@ if __name__ == "__main__":
     (DATA / "dates.json").write_text(dates(), encoding="utf-8")
     (DATA / "phrases.tsv").write_text(phrases(), encoding="utf-8")
     (DATA / "people.tsv").write_text(people(), encoding="utf-8")
-    np.savez_compressed(DATA / "digits.npz", **digits())
+    drawn = digits()
+    np.savez_compressed(DATA / "digits.npz", images=drawn["images"], labels=drawn["labels"])

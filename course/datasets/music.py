@@ -79,14 +79,16 @@ def _melody(path: Path) -> Melody | None:
     """Read a score; None if it has not the four voices."""
     with zipfile.ZipFile(path) as file:
         container = ElementTree.fromstring(file.read("META-INF/container.xml"))
-        score = ElementTree.fromstring(file.read(container.find(".//{*}rootfile").get("full-path")))
+        rootfile = container.find(".//{*}rootfile")
+        assert rootfile is not None, f"{path} names no score"
+        score = ElementTree.fromstring(file.read(rootfile.attrib["full-path"]))
     voices = {part.findtext("part-name"): part.get("id") for part in score.iter("score-part")}
     if not set(VOICES) <= set(voices):
         return None
     parts = {part.get("id"): part for part in score.iter("part")}
     soprano = parts[voices["Soprano"]]
     # Seven semitones for each sharp lead away from C; back the short way round.
-    shift = -7 * int(soprano.findtext(".//fifths")) % 12
+    shift = -7 * int(_text(soprano, ".//fifths")) % 12
     shift -= 12 if shift > 6 else 0
     notes = list(_notes(soprano))
     bass = [pitch for pitch, _ in _notes(parts[voices["Bass"]]) if pitch != REST]
@@ -110,7 +112,7 @@ def _notes(part: ElementTree.Element) -> Iterator[tuple[int, float]]:
             voice = voice or element.findtext("voice")
             if element.find("chord") is not None or element.findtext("voice") != voice:
                 continue
-            pitch, quarters = _pitch(element), int(element.findtext("duration")) / divisions
+            pitch, quarters = _pitch(element), int(_text(element, "duration")) / divisions
             if held and any(tie.get("type") == "stop" for tie in element.iter("tie")):
                 held = (held[0], held[1] + quarters)
                 continue
@@ -121,14 +123,19 @@ def _notes(part: ElementTree.Element) -> Iterator[tuple[int, float]]:
         yield held
 
 
+def _text(element: ElementTree.Element, path: str) -> str:
+    """Return a text that every score of the corpus has there."""
+    found = element.findtext(path)
+    assert found is not None, f"a {element.tag} of the score has no {path}"
+    return found
+
+
 def _pitch(note: ElementTree.Element) -> int:
     """Return a note's MIDI number, or REST."""
     if note.find("rest") is not None:
         return REST
     alter = int(note.findtext("pitch/alter") or 0)
-    return (
-        12 * (int(note.findtext("pitch/octave")) + 1) + STEPS[note.findtext("pitch/step")] + alter
-    )
+    return 12 * (int(_text(note, "pitch/octave")) + 1) + STEPS[_text(note, "pitch/step")] + alter
 
 
 def _families(melodies: list[Melody], length: int = 8, share: float = 1 / 3) -> list[str]:

@@ -140,8 +140,10 @@ def reviews(
                 and member.name.endswith(".txt")
                 and place[1:] in (("pos",), ("neg",))
             ):
-                text = archive.extractfile(member).read().decode("utf-8")
-                found.setdefault(place, []).append(text)
+                file = archive.extractfile(member)
+                assert file is not None, "a member that is a file can be read"
+                part, opinion = place
+                found.setdefault((part, opinion), []).append(file.read().decode("utf-8"))
     train, test = (
         Reviews(
             (*found[part, "neg"], *found[part, "pos"]),

@@ -35,7 +35,7 @@ SIDE, CELL = 28, 7  # pixels; a grid of 4 x 4 cells, one shape a cell
 class Group(NamedTuple):
     """Shapes of one kind: how many (1 to 3), their colour, their shape."""
 
-    count: int
+    count: int  # type: ignore[assignment]  # a tuple's count() is not used here
     colour: str
     shape: str
 
@@ -84,7 +84,7 @@ def equivalent(one: str, other: str) -> bool:
     Raises ValueError if one of them is no caption.
     """
     a, b = parse(one), parse(other)
-    if a.relation is not None and a.relation != b.relation:
+    if a.relation is not None and a.second is not None and a.relation != b.relation:
         a = Scene(a.second, OPPOSITE[a.relation], a.first)
     return a == b
 
