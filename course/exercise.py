@@ -183,6 +183,10 @@ class Chapter:
     def __getitem__(self, name: str) -> Exercise:
         return self._index[name]
 
+    def with_exercises(self, *more: Exercise) -> Chapter:
+        """The same chapter with more exercises, at the end."""
+        return replace(self, exercises=(*self.exercises, *more), _index={})
+
 
 def chapter(name: str) -> Chapter:
     """Load a chapter's exercises; raises CourseError, naming the nearest, if there is none."""

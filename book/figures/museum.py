@@ -29,7 +29,7 @@ from course import CheckFailed, check
 from course.exercise import find
 from figures.tables import power
 from solutions import bptt, dynamics, gates, taxonomy
-from solutions.gates import lstm_forward, sigmoid
+from solutions.gates import sigmoid
 from solutions.taxonomy import teacher_forced
 from solutions.unfolding import log_softmax
 
@@ -430,12 +430,20 @@ class BatchFirst(Exhibit):
     @staticmethod
     def wrong(x, h0, U, W, b, V, c):
         x = x.swapaxes(0, 1)  # "the batch comes first"
-        h = run(x, h0, U, W, b)
+        states, state = [], h0
+        for driven in x @ U.T + b:
+            state = np.tanh(driven + state @ W.T)
+            states.append(state)
+        h = np.stack(states)
         return h, h @ V.T + c
 
     @staticmethod
     def right(x, h0, U, W, b, V, c):
-        h = run(x, h0, U, W, b)
+        states, state = [], h0
+        for driven in x @ U.T + b:
+            state = np.tanh(driven + state @ W.T)
+            states.append(state)
+        h = np.stack(states)
         return h, h @ V.T + c
 
     @staticmethod
@@ -460,31 +468,30 @@ class StrangersState(Exhibit):
 
     key = "strangers-state"
     symptom = "The same input gives another output the second time"
-    check = "gates.lstm_forward"
+    check = "bptt.forward"
     rung = "probes"
     slip = None
 
     @staticmethod
-    def wrong(x, h0, c0, U, W, b, kept={}):  # noqa: B006
-        h, c = kept.get("state", (h0, c0))
-        h, c, gate = lstm_forward(x, h, c, U, W, b)
-        kept["state"] = h[-1], c[-1]
-        return h, c, gate
+    def wrong(x, h0, U, W, b, V, c, kept={}):  # noqa: B006
+        start = kept.get("state", h0)
+        h = run(x, start, U, W, b)
+        kept["state"] = h[-1]
+        return h, h @ V.T + c
 
     @staticmethod
-    def right(x, h0, c0, U, W, b, kept={}):  # noqa: B006
-        h, c = h0, c0
-        h, c, gate = lstm_forward(x, h, c, U, W, b)
-        kept["state"] = h[-1], c[-1]
-        return h, c, gate
+    def right(x, h0, U, W, b, V, c, kept={}):  # noqa: B006
+        start = h0
+        h = run(x, start, U, W, b)
+        kept["state"] = h[-1]
+        return h, h @ V.T + c
 
     @staticmethod
     def shows():
-        *_, U, W, b = _lstm(17)
-        x, zero, found = np.random.default_rng(17).normal(size=(6, 2, 3)), np.zeros((2, 4)), {}
+        a, found = small(17), {}
         for name, each in zip(("wrong", "right"), _both(StrangersState), strict=True):
             kept = {}
-            first, second = (each(x, zero, zero, U, W, b, kept)[0] for _ in range(2))
+            first, second = (each(**a, kept=kept)[0] for _ in range(2))
             found[f"one batch, twice: states differ by, {name}"] = f"{largest(first, second):.2f}"
         return found
 
@@ -1296,10 +1303,11 @@ def contents() -> HTML:
     rows = []
     for key, exhibit in EXHIBITS.items():
         link = f'<a href="#museum-{key}">{html.escape(title(exhibit))}</a>'
-        cells = html.escape(exhibit.symptom), link, find(exhibit.check)[0].number, exhibit.rung
+        number = find(exhibit.check)[0].number
+        cells = html.escape(exhibit.symptom), link, f"{number}<br>{exhibit.rung}"
         rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
-    head = "".join(f"<th>{name}</th>" for name in ("symptom", "exhibit", "exercise", "stopped at"))
+    head = "".join(f"<th>{name}</th>" for name in ("symptom", "exhibit", "exercise, rung"))
     return HTML(
-        '<div class="pst-scrollable-table-container"><table class="table"><thead>'
+        '<div class="pst-scrollable-table-container rnn-wide-table"><table class="table"><thead>'
         f"<tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
