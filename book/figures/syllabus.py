@@ -32,15 +32,16 @@ def notebook(name: str) -> str:
 def hours(name: str) -> float:
     """Hours that a chapter's notebook asks the student to plan.
 
-    Raises ValueError if its first cell does not say "Plan about four hours".
+    Understood are "Plan about four hours", "... 4 hours", "... an hour and a half".
+    Raises ValueError if the notebook says no such thing.
     """
     text = " ".join(notebook(name).replace("#", " ").split())
-    found = re.search(r"[Pp]lan (?:about )?(\w+|\d+(?:\.\d+)?)(?: and a half)? hours?\b", text)
-    if not found:
+    found = re.search(r"Plan (?:about )?(\w+)( and a half)? hours?( and a half)?\b", text)
+    said = {**{word: n for n, word in enumerate(NUMBERS)}, "an": 1, "a": 1}
+    if not found or not (found[1].isdigit() or found[1] in said):
         raise ValueError(f'solutions/{name}.py does not say "Plan about ... hours": add it')
-    said = found[1]
-    half = 0.5 if "and a half" in found[0] else 0.0
-    return (NUMBERS.index(said) if said in NUMBERS else float(said)) + half
+    whole = int(found[1]) if found[1].isdigit() else said[found[1]]
+    return whole + (0.5 if found[2] or found[3] else 0.0)
 
 
 def overview() -> Table:
@@ -96,24 +97,40 @@ def ends() -> Table:
     return Table(["", "five minutes", "the last one coded", "the one to think about"], rows)
 
 
-def wanted(name: str) -> list[set[str]]:
-    """For each cell that trains or draws: the exercises without which it does not run."""
-    found = []
-    for node in ast.walk(ast.parse(notebook(name))):
+def wanted(name: str) -> set[str]:
+    """Exercises without which a cell of the notebook that trains or draws does not run.
+
+    Those that it asks `ready` for, and those whose functions the answers to them call.
+    """
+    tree, found = ast.parse(notebook(name)), set()
+    for node in ast.walk(tree):
         if not (isinstance(node, ast.Call) and getattr(node.func, "id", None) == "ready"):
             continue
         if not any(keyword.arg == "quiet" for keyword in node.keywords):
             names = ", ".join(ast.unparse(argument) for argument in node.args)
-            found.append(set(eval(f"[{names}]")))  # our own text: literals and comprehensions
+            found |= set(eval(f"[{names}]"))  # our own text: literals and comprehensions
+    symbols = {each.symbol: each.name for each in chapter(name).exercises}
+    calls = {
+        symbols[node.name]: {symbols[n.id] for n in ast.walk(node) if _names(n, symbols)}
+        for node in tree.body
+        if getattr(node, "name", None) in symbols
+    }
+    while more := set().union(*(calls.get(each, set()) for each in found)) - found:
+        found |= more
     return found
+
+
+def _names(node: ast.AST, symbols: dict[str, str]) -> bool:
+    """Whether a node reads one of these names."""
+    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in symbols
 
 
 def skippable() -> Table:
     """Exercises by whether a training or a picture of the chapter's notebook waits for them."""
     rows = []
     for each in chapters():
-        needed = set().union(*wanted(each.name))
-        numbers = {True: [], False: []}
+        needed = wanted(each.name)
+        numbers: dict[bool, list[str]] = {True: [], False: []}
         for exercise in each.exercises:
             numbers[exercise.name in needed].append(exercise.number)
         rows.append([each.number, *(", ".join(numbers[which]) or "–" for which in (True, False))])
@@ -139,8 +156,17 @@ def leans() -> dict[tuple[int, int], int]:
     return found
 
 
+def table_leans(counts: dict[tuple[int, int], int]) -> Table:
+    """The counts, a row for each chapter that names another."""
+    rows = []
+    for later in sorted({later for later, _ in counts}):
+        named = [f"chapter {e} ({count})" for (n, e), count in counts.items() if n == later]
+        rows.append([later, ", ".join(named)])
+    return Table(["chapter", "names (how often)"], rows)
+
+
 def draw_leans(counts: dict[tuple[int, int], int]) -> Figure:
-    """Draw the chapters as a column, and an arc from each to those that it names."""
+    """Draw the chapters as a column, and arrows to those that are named: thicker, more often."""
     figures.style()
     all_ = chapters()
     fig, ax = plt.subplots(figsize=(6.2, 0.75 * len(all_) + 0.3))
@@ -150,7 +176,7 @@ def draw_leans(counts: dict[tuple[int, int], int]) -> Figure:
             FancyArrowPatch(
                 (0, place[later]),
                 (0, place[earlier]),
-                connectionstyle="arc3,rad=-0.45",
+                connectionstyle="arc3,rad=-0.5",
                 arrowstyle="-|>",
                 mutation_scale=11,
                 shrinkA=9,
@@ -159,15 +185,11 @@ def draw_leans(counts: dict[tuple[int, int], int]) -> Figure:
                 color=figures.PALETTE["blue"],
             )
         )
-        middle = (place[later] + place[earlier]) / 2
-        ax.text(
-            -0.225 * (place[earlier] - place[later]) - 0.05, middle, count, ha="right", va="center"
-        )
     for each in all_:
         ax.plot(0, place[each.number], "o", ms=13, mfc="none", mec=figures.FOREGROUND)
         ax.text(0, place[each.number], each.number, ha="center", va="center", size=9)
         ax.text(0.25, place[each.number], each.title, va="center")
     deepest = max((later - earlier for later, earlier in counts), default=1)
-    ax.set(xlim=(-0.3 * deepest - 0.3, 3.4), ylim=(0.5 - len(all_), 0.5))
+    ax.set(xlim=(-0.25 * deepest - 0.3, 6), ylim=(0.5 - len(all_), 0.5), aspect="equal")
     ax.axis("off")
     return fig
