@@ -58,6 +58,8 @@ def source_notebook(name: str) -> NotebookNode:
     cells: list[NotebookNode] = []
     seen: set[str] = set()
     for line, cell in zip(lines, read.cells, strict=True):
+        if _left_out(found, cell):
+            continue
         cells += _cells(found, cell, _Place(path, line), seen)
     declared = [e.name for e in found.exercises] + [q.name for q in found.questions]
     missing = [each for each in declared if each not in seen]
@@ -82,6 +84,15 @@ def student_notebook(name: str) -> NotebookNode:
     for step in (LockCells, ClearSolutions, ClearOutput, ComputeChecksums):
         notebook, resources = step(config=config).preprocess(notebook, resources)
     return notebook
+
+
+def _left_out(found: Chapter, cell: NotebookNode) -> bool:
+    """Whether a cell is the task, the answer, or the question of what the class leaves out."""
+    name = cell.metadata.get("exercise", cell.metadata.get("question"))
+    return any(
+        name == each.name or cell.source.startswith(f"## Exercise {each.number}:")
+        for each in found.left_out
+    )
 
 
 class _Place:

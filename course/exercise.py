@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from course import yours
 from course.adapters import call_in_order
 from course.calls import Finding
 
@@ -161,7 +163,10 @@ class Question:
 
 @dataclass(frozen=True)
 class Chapter:
-    """The exercises and questions of a chapter, in the order of its notebook."""
+    """The exercises and questions of a chapter, in the order of its notebook.
+
+    left_out: those that the class does without; no notebook has them.
+    """
 
     name: str
     number: int
@@ -169,6 +174,7 @@ class Chapter:
     page: str
     exercises: tuple[Exercise, ...]
     questions: tuple[Question, ...] = ()
+    left_out: tuple[Exercise | Question, ...] = ()
     _index: dict[str, Exercise] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
@@ -176,6 +182,10 @@ class Chapter:
 
     def __getitem__(self, name: str) -> Exercise:
         return self._index[name]
+
+    def with_exercises(self, *more: Exercise) -> Chapter:
+        """The same chapter with more exercises, at the end."""
+        return replace(self, exercises=(*self.exercises, *more), _index={})
 
 
 def chapter(name: str) -> Chapter:
@@ -185,7 +195,66 @@ def chapter(name: str) -> Chapter:
             f'there is no chapter "{name}".{did_you_mean(name, CHAPTERS)}'
             f" Chapters: {', '.join(CHAPTERS)}."
         )
-    return importlib.import_module(f"course.exercises.{name}").CHAPTER
+    return _of_this_class(name)
+
+
+@functools.cache
+def _of_this_class(name: str) -> Chapter:
+    """A chapter as the class has it; the same objects at every call."""
+    declared: Chapter = importlib.import_module(f"course.exercises.{name}").CHAPTER
+    return adapted(declared, yours.POINTS, yours.LEFT_OUT)
+
+
+def adapted(
+    declared: Chapter,
+    points: Mapping[str, float | Mapping[str, float]],
+    left_out: Collection[str],
+) -> Chapter:
+    """A chapter with other points, and without some of its exercises and questions.
+
+    points, left_out: by name; those of other chapters are passed over.  Raises CourseError, which
+    names course/yours.py, on a name that is not declared, or points that don't fit.
+    """
+    every: tuple[Exercise | Question, ...] = (*declared.exercises, *declared.questions)
+    known = {each.name: each for each in every}
+    for name in [*points, *left_out]:
+        if name.partition(".")[0] not in CHAPTERS or (
+            name.startswith(f"{declared.name}.") and name not in known
+        ):
+            raise CourseError(
+                f'course/yours.py: there is no "{name}".{did_you_mean(name, known)}'
+                f" In {declared.name}: {', '.join(known)}."
+            )
+    for name, given in points.items():
+        if name in known:
+            _check_points(known[name], given)
+    changed = {n: replace(each, points=points[n]) for n, each in known.items() if n in points}
+    exercises = tuple(changed.get(each.name, each) for each in declared.exercises)
+    questions = tuple(changed.get(each.name, each) for each in declared.questions)
+    if all(each.name in left_out for each in exercises):
+        raise CourseError(
+            f"course/yours.py leaves out all of {declared.name}: leave one in, or do not"
+            " release the chapter."
+        )
+    return replace(
+        declared,
+        exercises=tuple(each for each in exercises if each.name not in left_out),
+        questions=tuple(each for each in questions if each.name not in left_out),
+        left_out=tuple(each for each in every if each.name in left_out),
+        _index={},
+    )
+
+
+def _check_points(which: Exercise | Question, given: float | Mapping[str, float]) -> None:
+    """Raise CourseError unless these points fit: a number, or one for each part."""
+    parts = which.parts if isinstance(which, Exercise) else ()
+    numbers = list(given.values()) if isinstance(given, Mapping) else [given]
+    fits = set(given) == set(parts) if isinstance(given, Mapping) else not parts
+    if not fits or not all(isinstance(n, int | float) and n > 0 for n in numbers):
+        want = f"a number above 0 for each of {', '.join(parts)}" if parts else "a number above 0"
+        raise CourseError(
+            f'course/yours.py: the points of "{which.name}" are {given}, want {want}.'
+        )
 
 
 def find(name: str) -> tuple[Exercise, str | None]:
@@ -212,6 +281,9 @@ def find(name: str) -> tuple[Exercise, str | None]:
             raise CourseError(
                 f"{question.number} is a written question: your instructor reads your answer."
             )
+    for each in found.left_out:
+        if name == each.name or name.startswith(f"{each.name}."):
+            raise CourseError(f"{each.number} ({each.name}) is left out in this class.")
     known: dict[str, tuple[Exercise, str | None]] = {}
     for exercise in found.exercises:
         known[exercise.name] = (exercise, None)

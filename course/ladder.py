@@ -87,6 +87,8 @@ class Ladder:
             if isinstance(finding, _Differs):
                 report.difference = finding.difference
                 report.slip = self._known_by_outputs(part)
+                if report.slip is None and case and self._wavers(case, part):
+                    report.lines += ("called again with the same arguments, it differs:", _OUTLIVES)
             else:
                 report.slip = self._known_by_stop(finding)
         seen = [made for made in self._calls.values() if made.warnings or made.printed]
@@ -160,8 +162,21 @@ class Ladder:
                 raise Finding(
                     "properties",
                     f"{output.name}: called twice with the same arguments, it answers differently",
-                    ("what outlives the call: a global, a default argument, a random draw?",),
+                    (_OUTLIVES,),
                 )
+
+    def _wavers(self, case: Case, part: str | None) -> bool:
+        """Whether a wrong answer is another one when the same call is made again."""
+        try:
+            first = self._outputs(self._made(case), case, part)
+            second = self._outputs(self.call(case), case, part)
+        except Finding:
+            return False
+        pairs = zip(first, second, strict=True)
+        return any(
+            a is not None and b is not None and not np.array_equal(a, b, equal_nan=True)
+            for a, b in pairs
+        )
 
     def _known_by_stop(self, finding: Finding) -> KnownSlip | None:
         """The slip that a check stops on the same rung with the same words, if there is one."""
@@ -217,5 +232,7 @@ def stop(rung: str, headline: str) -> str:
     """The words by which a slip is known that is stopped before numbers are compared."""
     return f"{rung}: {headline}"
 
+
+_OUTLIVES = "what outlives the call: a global, a default argument, a random draw?"
 
 _SAID = {"probes": "on the probe", "values": "on", "properties": "on the property"}

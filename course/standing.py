@@ -71,9 +71,16 @@ def progress(name: str | None = None) -> None:
 
 
 def ready(*names: str, quiet: bool = False) -> bool:
-    """Whether these exercises are right by now; says which are not, unless quiet."""
+    """Whether these exercises are right by now; says which are not, unless quiet.
+
+    An exercise that the class leaves out is never right.
+    """
     missing = []
     for name in names:
+        left_out = [each for each in chapter(name.split(".")[0]).left_out if each.name == name]
+        if left_out:
+            missing.append(f"{left_out[0].number} (left out in this class)")
+            continue
         exercise, _ = find(name)
         if state(exercise)[0] != RIGHT:
             missing.append(f"{exercise.number} ({exercise.name})")

@@ -144,6 +144,12 @@ def loss_wrong_axis(o, y, mask):
     return -(np.log(np.take_along_axis(p, y[..., None], axis=-1)[..., 0]) * mask).sum()
 
 
+@slip("bptt.loss", "the softmax is applied twice", rung="probes", read="(3.4)")
+def loss_softmax_twice(o, y, mask):
+    """The loss is given probabilities, and takes them for outputs before the softmax."""
+    return (_minus_log_p(_softmax(o), y) * mask).sum()
+
+
 @slip("bptt.loss", "the exponential overflows", rung="properties", read="(3.4)")
 def loss_overflow(o, y, mask):
     """exp(1000) is infinite."""
