@@ -228,9 +228,12 @@ def adapted(
     for name, given in points.items():
         if name in known:
             _check_points(known[name], given)
-    changed = {n: replace(each, points=points[n]) for n, each in known.items() if n in points}
-    exercises = tuple(changed.get(each.name, each) for each in declared.exercises)
-    questions = tuple(changed.get(each.name, each) for each in declared.questions)
+
+    def changed(each: Any) -> Any:
+        return replace(each, points=points[each.name]) if each.name in points else each
+
+    exercises: tuple[Exercise, ...] = tuple(map(changed, declared.exercises))
+    questions: tuple[Question, ...] = tuple(map(changed, declared.questions))
     if all(each.name in left_out for each in exercises):
         raise CourseError(
             f"course/yours.py leaves out all of {declared.name}: leave one in, or do not"

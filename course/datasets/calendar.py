@@ -137,7 +137,7 @@ def _patterns(language: str) -> dict[str, str]:
 
 def _draw(ways: list[tuple[str, str]], part: int, size: int, seed: int) -> Dates:
     rng = np.random.default_rng((seed, part, 6))
-    rows = []
+    rows: list[tuple[str, ...]] = []
     while len(rows) < size:
         day = FIRST + datetime.timedelta(int(rng.integers((LAST - FIRST).days + 1)))
         if part_of(day.isoformat()) == part:

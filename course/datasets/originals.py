@@ -198,8 +198,9 @@ def _tar_pairs(path: Path) -> Pairs:
             language = PurePosixPath(member.name).suffix
             # Macs leave a second file, "._train.en", beside each.
             hidden = PurePosixPath(member.name).name.startswith(".")
-            if member.isfile() and not hidden and language in (".en", ".de"):
-                text = archive.extractfile(member).read().decode("utf-8")
+            file = archive.extractfile(member)  # None if it is a folder
+            if file is not None and not hidden and language in (".en", ".de"):
+                text = file.read().decode("utf-8")
                 found[language] = tuple(line.strip() for line in text.strip().split("\n"))
     if len(found.get(".en", ())) != len(found.get(".de", " ")):
         raise DownloadError(f"multi30k: {path} has no two files .en and .de of the same length")
