@@ -138,19 +138,19 @@ def skippable() -> Table:
 
 
 def leans() -> dict[tuple[int, int], int]:
-    """How often the page and the notebook of one chapter name an earlier one: (later, earlier).
+    """How often a chapter's notebook, answers included, names an earlier one: (later, earlier).
 
-    Counted are "chapter 3", "exercise 3.4", "(3.9)", and links to its page.
+    Counted are "chapter 3", "exercise 3.4" and "(3.9)".  Not the pages: they may change without
+    the book's cells being run again.
     """
     all_ = chapters()
     found = {}
     for later in all_:
-        page = (ROOT / "book" / f"{later.page}.md").read_text(encoding="utf-8")
-        text = re.sub(r"\\tag\{[^}]*\}", "", page + notebook(later.name))
+        text = re.sub(r"\\tag\{[^}]*\}", "", notebook(later.name))
         for earlier in all_:
             if earlier.number < later.number:
                 n = earlier.number
-                named = rf"[Cc]hapter {n}\b|[Ee]xercise {n}\.\d+|\({n}\.\d+\)|<{earlier.page}>"
+                named = rf"[Cc]hapter {n}\b|[Ee]xercise {n}\.\d+|\({n}\.\d+\)"
                 if count := len(re.findall(named, text)):
                     found[later.number, earlier.number] = count
     return found
