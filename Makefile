@@ -27,8 +27,9 @@ book: .venv/installed ## the book alone, to build/book/html
 demo: .venv/installed ## the demo class alone, in build/demo
 	$(BIN)/autograder demo
 
-# Imports, types, what students read, the build of notebooks, one exercise from answer to report.
-QUICK = tests/test_house.py tests/test_exercises.py tests/test_build.py tests/test_checks.py
+# Who imports whom; every answer, stub and slip on its rung; what students read.  What takes longer
+# for what it finds (building notebooks, grading, the book) waits for `make test`.
+QUICK = tests/test_house.py tests/test_exercises.py tests/test_checks.py
 
 check: lint ## while writing, in under a minute: lint, types, and a few tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(QUICK)
