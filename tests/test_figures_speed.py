@@ -113,7 +113,7 @@ def test_the_record_has_every_point_and_says_where(recorded):
         assert p["rounds"] >= 3
         assert p["ratio"]["fast"] == 1
         assert {"torch.nn", "torch loop", "textbook"} <= set(p["ratio"])
-    for part in (*lab.NETWORKS, "growth", "scan", "device"):
+    for part in (*lab.NETWORKS, "growth", "scan", "kernels", "device"):
         assert recorded[part]["machine"]["threads"] == 1
         assert recorded[part]["machine"]["date"] in lab.said_of(recorded[part])
     assert lab.said_of_networks(recorded).count("Recorded on") == 3
@@ -147,3 +147,11 @@ def test_what_the_prose_says_of_the_record(recorded):
     ]
     assert np.median(fused) < 1
     assert "at the worst" in lab.spread_of(recorded)
+    rates = {name: each for name, each in recorded["kernels"].items() if name != "machine"}
+    assert len(lab.table_kernels(recorded).rows) == len(rates)
+    best = {kind: max(each[kind] for each in rates.values()) for kind in ("float32", "float64")}
+    chosen = rates["not set"]
+    assert recorded["kernels"]["machine"]["processor"].startswith("AMD")
+    assert chosen["used"] == "SkylakeX"  # Intel's
+    assert best["float32"] > 1.1 * chosen["float32"]
+    assert best["float64"] < 1.1 * chosen["float64"]

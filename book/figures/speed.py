@@ -390,6 +390,18 @@ def table_scan(found: dict[str, Any]) -> Table:
     )
 
 
+def table_kernels(found: dict[str, Any]) -> Table:
+    """Return the recorded rate of a step's product with each set of OpenBLAS's kernels."""
+    part = found["kernels"]
+    rows = [
+        [name, each["used"], *(f"{each[kind] / 1e9:.0f}" for kind in ("float32", "float64"))]
+        for name, each in part.items()
+        if name != "machine"
+    ]
+    head = ["OPENBLAS_CORETYPE", "kernels used", "float32, 10⁹ operations/s", "float64"]
+    return Table(head, rows)
+
+
 def table_compiled(found: dict[str, Any]) -> Table:
     """Return the recorded times of the loop, of the loop over a compiled step, and of nn.LSTM."""
     part = found["scan"]["compiled"]
