@@ -321,12 +321,14 @@ NETWORKS = ("rnn", "gru", "lstm")
 
 def said_of_networks(found: dict[str, Any]) -> str:
     """Return where and when each network was measured, as a list in Markdown."""
-    return "\n".join(f"- {cell.upper()}: {said_of(found[cell])}" for cell in NETWORKS)
+    return "\n".join(
+        f"- {cell.upper()}: {said_of(found[cell])}" for cell in NETWORKS if cell in found
+    )
 
 
 def points_of(found: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the points of all networks of the record."""
-    return [point for cell in NETWORKS for point in found[cell]["points"]]
+    return [point for cell in NETWORKS if cell in found for point in found[cell]["points"]]
 
 
 def table_recorded(found: dict[str, Any], turn: str) -> Table:
