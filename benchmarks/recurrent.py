@@ -1,11 +1,12 @@
 """How fast the recurrent networks of `solutions.fast` are, beside torch.nn and textbook NumPy.
 
-    python benchmarks/recurrent.py [rnn] [gru] [lstm] [growth] [scan] [device]
+    python benchmarks/recurrent.py [rnn] [gru] [lstm] [growth] [scan] [kernels] [device]
                                    [--json FILE] [--plot FILE] [--budget SECONDS] [--rounds N]
 
 ``rnn``, ``gru``, ``lstm``: forward, and forward with backward, at four shapes, two precisions;
 ``growth``: time and peak memory against the length; ``scan``: a linear recurrence by its loop and
-by a scan, and the eager loop with a compiled step; ``device``: with a GPU only, nn.LSTM on cuDNN,
+by a scan, and the eager loop with a compiled step; ``kernels``: a step's product with each of
+OpenBLAS's sets of kernels; ``device``: with a GPU only, nn.LSTM on cuDNN,
 the loop and the hand-written backward over B and T, and the GPU's roofline.  All, if none is named.
 
 All ways take turns, in rounds, and one thread is used, so that a busy machine slows all alike.
@@ -19,6 +20,7 @@ import gc
 import json
 import os
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -312,6 +314,54 @@ def scan(budget: float, least: int) -> Record:
     return found
 
 
+KERNELS = ("", "Haswell", "Zen", "SkylakeX", "Cooperlake", "SapphireRapids")
+"""Values of OPENBLAS_CORETYPE that are tried; the first is OpenBLAS's own choice."""
+
+PRODUCT = """
+import statistics, time
+import numpy as np
+from threadpoolctl import threadpool_info
+for kind in ("float32", "float64"):
+    h, W = np.ones((64, 256), kind), np.ones((256, 1024), kind)
+    times = []
+    for _ in range(300):
+        start = time.process_time()
+        h @ W
+        times.append(time.process_time() - start)
+    print(2 * 64 * 256 * 1024 / statistics.median(times))
+print(next(each["architecture"] for each in threadpool_info() if each["user_api"] == "blas"))
+"""
+
+
+def kernels(budget: float, least: int) -> Record:
+    """Operations a second of a step's product with each set of OpenBLAS's kernels."""
+    found: Record = {}
+    for name in KERNELS:
+        if name in ("SkylakeX", "Cooperlake", "SapphireRapids") and not has_avx512():
+            continue  # such kernels would end the process
+        setting = {"OPENBLAS_NUM_THREADS": "1", **({"OPENBLAS_CORETYPE": name} if name else {})}
+        done = subprocess.run(
+            [sys.executable, "-c", PRODUCT],
+            env={**os.environ, **setting},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        single, double, used = done.stdout.split()
+        found[name or "not set"] = {
+            "float32": float(single),
+            "float64": float(double),
+            "used": used,
+        }
+    return found
+
+
+def has_avx512() -> bool:
+    """Whether the processor has the instructions that the newest kernels are made of."""
+    about = Path("/proc/cpuinfo")
+    return about.exists() and "avx512bw" in about.read_text()
+
+
 def device(budget: float, least: int) -> Record:
     """On a GPU: its roofline, and the LSTM over B and T; nothing without one."""
     if not torch.cuda.is_available():
@@ -380,6 +430,7 @@ PARTS = {
     **{cell: partial(network, cell) for cell in BLOCKS},
     "growth": growth,
     "scan": scan,
+    "kernels": kernels,
     "device": device,
 }
 

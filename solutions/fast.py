@@ -23,9 +23,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-CHUNK = (
-    1 << 15
-)  # entries of one slab for which local derivatives are made at once: they stay cached
+CHUNK = 1 << 15
+"""Entries of one slab for which local derivatives are made at once: few enough to stay cached."""
 
 
 class RNNTrace(NamedTuple):
@@ -239,7 +238,7 @@ def gru_forward(
 
 
 def gru_backward(dh: np.ndarray, trace: GRUTrace) -> tuple[np.ndarray, ...]:
-    """Gradients of L through the GRU of `gru_forward`.  Source: eq (5.20), differentiated.
+    """Gradients of L through the GRU of `gru_forward`.  Source: eq (8.14).
 
     dh : (T, B, H), from outside at each h(t), not the total
 

@@ -164,7 +164,7 @@ class LSTMFunction(torch.autograd.Function):
 class GRUFunction(torch.autograd.Function):
     """h = GRU(x, h0, U, W, b, d), reset after the product, with a backward pass written by hand.
 
-    Source: eqs (5.16) and (5.20).
+    Source: eqs (5.16), (5.20) and (8.14).
 
     x : (T, B, D), h0 : (B, H), U : (3H, D), W : (3H, H), b : (3H,), d : (H,) -> h : (T, B, H)
     """

@@ -186,6 +186,15 @@ def test_a_trace_can_be_written_over(cell):
         close(one, other)
 
 
+def test_a_sequence_goes_on_in_the_same_room():
+    """The last state, which lies in the room, is the first of the next part."""
+    (x, h0, c0, U, W, b), _ = split(drawn("lstm", 12))
+    whole, _ = fast.lstm_forward(x, h0, c0, U, W, b)
+    h, room = fast.lstm_forward(x[:6], h0, c0, U, W, b)
+    h, _ = fast.lstm_forward(x[6:], h[-1], room.slabs[-1, 4], U, W, b, room=room)
+    close(h, whole[6:])
+
+
 @pytest.mark.parametrize("cell", BLOCKS)
 def test_float32_stays_float32(cell):
     given = drawn(cell, 40, 2, np.float32)

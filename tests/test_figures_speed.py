@@ -107,21 +107,23 @@ def recorded():
 
 def test_the_record_has_every_point_and_says_where(recorded):
     points = lab.points_of(recorded)
+    networks = [cell for cell in lab.NETWORKS if cell in recorded]
     keys = {(p["cell"], p["dtype"], p["B"], p["T"], p["H"], p["pass"]) for p in points}
-    assert len(keys) == len(points) == 3 * 2 * 4 * 2
+    assert len(keys) == len(points) == len(networks) * 2 * 4 * 2
     for p in points:
         assert p["rounds"] >= 3
         assert p["ratio"]["fast"] == 1
         assert {"torch.nn", "torch loop", "textbook"} <= set(p["ratio"])
-    for part in (*lab.NETWORKS, "growth", "scan", "device"):
+    for part in (*networks, "growth", "scan", "kernels", "device"):
         assert recorded[part]["machine"]["threads"] == 1
         assert recorded[part]["machine"]["date"] in lab.said_of(recorded[part])
-    assert lab.said_of_networks(recorded).count("Recorded on") == 3
+    assert lab.said_of_networks(recorded).count("Recorded on") == len(networks)
 
 
 def test_tables_of_the_record(recorded):
     for turn in ("forward", "with backward"):
-        assert len(lab.table_recorded(recorded, turn).rows) == 24
+        rows = lab.table_recorded(recorded, turn).rows
+        assert len(rows) == len(lab.points_of(recorded)) / 2
     assert len(lab.table_growth(recorded).rows) == 6
     assert len(lab.table_scan(recorded).rows) == len(recorded["scan"]["float32"]["seconds"])
     assert len(lab.table_compiled(recorded).rows) == 4
@@ -147,3 +149,11 @@ def test_what_the_prose_says_of_the_record(recorded):
     ]
     assert np.median(fused) < 1
     assert "at the worst" in lab.spread_of(recorded)
+    rates = {name: each for name, each in recorded["kernels"].items() if name != "machine"}
+    assert len(lab.table_kernels(recorded).rows) == len(rates)
+    best = {kind: max(each[kind] for each in rates.values()) for kind in ("float32", "float64")}
+    chosen = rates["not set"]
+    assert recorded["kernels"]["machine"]["processor"].startswith("AMD")
+    assert chosen["used"] == "SkylakeX"  # Intel's
+    assert best["float32"] > 1.1 * chosen["float32"]
+    assert best["float64"] < 1.1 * chosen["float64"]

@@ -321,12 +321,14 @@ NETWORKS = ("rnn", "gru", "lstm")
 
 def said_of_networks(found: dict[str, Any]) -> str:
     """Return where and when each network was measured, as a list in Markdown."""
-    return "\n".join(f"- {cell.upper()}: {said_of(found[cell])}" for cell in NETWORKS)
+    return "\n".join(
+        f"- {cell.upper()}: {said_of(found[cell])}" for cell in NETWORKS if cell in found
+    )
 
 
 def points_of(found: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the points of all networks of the record."""
-    return [point for cell in NETWORKS for point in found[cell]["points"]]
+    return [point for cell in NETWORKS if cell in found for point in found[cell]["points"]]
 
 
 def table_recorded(found: dict[str, Any], turn: str) -> Table:
@@ -388,6 +390,18 @@ def table_scan(found: dict[str, Any]) -> Table:
     return Table(
         [f"T = {part['T']}, B = {part['B']}, H = {part['H']}", "float32, ms", "float64, ms"], rows
     )
+
+
+def table_kernels(found: dict[str, Any]) -> Table:
+    """Return the recorded rate of a step's product with each set of OpenBLAS's kernels."""
+    part = found["kernels"]
+    rows = [
+        [name, each["used"], *(f"{each[kind] / 1e9:.0f}" for kind in ("float32", "float64"))]
+        for name, each in part.items()
+        if name != "machine"
+    ]
+    head = ["OPENBLAS_CORETYPE", "kernels used", "float32, 10⁹ operations/s", "float64"]
+    return Table(head, rows)
 
 
 def table_compiled(found: dict[str, Any]) -> Table:
