@@ -551,7 +551,12 @@ def _translate(answer: Any, args: Mapping[str, Any], device: str) -> Any:
     targets, hidden = len(weights["output.bias"]), len(args["s0"])
     model = answer(sources, targets, embed, hidden, args["context"])
     model = model.to(device=device, dtype=weights["s0"].dtype)
-    kept = {name: weights[name] for name in model.state_dict() if name in weights}
+    has = model.state_dict()
+    lacks = [name for name in weights if name not in has and not _is_of_attention(name)]
+    if lacks:
+        advice = "the layers that __init__ makes keep their names"
+        raise Finding("runs", f"the network has no {lacks[0]}", (advice,))
+    kept = {name: value for name, value in weights.items() if name in has}
     model.load_state_dict(kept, strict=False)
     given = [torch.tensor(args[name], device=device) for name in ("x", "lengths", "y0", "y")]
     made = model(*given)
@@ -581,6 +586,11 @@ def _translate(answer: Any, args: Mapping[str, Any], device: str) -> Any:
     leaf = model.embed_source.weight
     (grad,) = torch.autograd.grad(made[0], [leaf], outside, allow_unused=True)
     return (*made, torch.zeros_like(leaf) if grad is None else grad)
+
+
+def _is_of_attention(name: str) -> bool:
+    """Whether only additive attention has this weight."""
+    return name.startswith(("read_", "score"))
 
 
 def _said_of(value: Any) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell
 
+import course
 from autograder import build
 from course import CourseError, earlier
 
@@ -85,3 +87,9 @@ def test_no_notebook(tmp_path, text, capsys):
 def test_an_unknown_name_is_refused():
     with pytest.raises(CourseError, match="no exercise"):
         earlier("gates.gru", otherwise=None)
+
+
+def test_the_jail_knows_every_name_of_the_toolkit():
+    """A notebook's first cell imports them, and it runs while grading, too."""
+    inside = Path(build.HOUSE / "autograder/sandbox/inside.py").read_text(encoding="utf-8")
+    assert [name for name in course.__all__ if f"course.{name} =" not in inside] == []

@@ -439,6 +439,13 @@ class OnTheCPU(seq2seq.Seq2Seq):
         return c, alpha * mask
 
 
+class Renamed(seq2seq.Seq2Seq):
+    def __init__(self, *sizes):
+        super().__init__(*sizes)
+        self.last_layer = self.output
+        del self.output
+
+
 class NoModule:
     pass
 
@@ -461,6 +468,7 @@ SAID = [
     ("Seq2Seq", Doubled, "o has dtype torch.float32"),
     ("Seq2Seq", BatchFirst, "want (S, B, K)"),
     ("Seq2Seq", OnTheCPU, "on another device"),
+    ("Seq2Seq", Renamed, "the network has no output.weight"),
     ("Seq2Seq", NoModule, "is not a torch.nn.Module"),
 ]
 

@@ -386,7 +386,7 @@ def draw_tree(tree: Tree) -> Figure:
             axis.scatter([x], [y], s=900 * tree.probabilities[name], color=colour, zorder=2)
             found = name in {y for y, _ in tree.found.values()}
             if (len(name) < 3 and tree.probabilities[name] > 0.05) or found:
-                at = {1: (0, 15), 2: (0, 8), 3: (28, 8)}[len(name)]
+                at = {1: (0, 15), 2: (0, 8), 3: (42, -4)}[len(name)]
                 axis.annotate(
                     f"{name} {tree.probabilities[name]:.3f}",
                     (x, y),
@@ -467,7 +467,7 @@ def table_contest(rows: Sequence[Searched]) -> Table:
     """Show `contest`."""
     return Table(
         ["width", "finds the likeliest", "finds less than greedy search", "steps taken"],
-        [[r.width, f"{r.best:.0%}", f"{r.worse:.1%}", f"{r.calls:.0f}"] for r in rows],
+        [[r.width, f"{r.best:.1%}", f"{r.worse:.1%}", f"{r.calls:.0f}"] for r in rows],
     )
 
 
