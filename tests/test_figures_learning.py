@@ -173,11 +173,11 @@ def test_tables_of_what_is_kept_and_recorded():
     record = {"ratios": {"a": [0.4, 0.2, 0.3], "b": [2.0]}, "wanted": {"a": 0.3}}
     rows = lab.table_recorded(record).rows
     assert rows == [
-        ["a", "0.30", "0.20 to 0.40", "0.3: reached"],
-        ["b", "2.00", "2.00 to 2.00", ""],
+        ["a", "0.30", "0.20 to 0.40", 3, "0.3: reached"],
+        ["b", "2.00", "2.00 to 2.00", 1, ""],
     ]
     record["wanted"]["b"] = 1.5
-    assert lab.table_recorded(record).rows[1][3] == "1.5: missed"
+    assert lab.table_recorded(record).rows[1][4] == "1.5: missed"
 
 
 def test_what_is_recorded_was_found_with_what_is_kept():

@@ -950,9 +950,11 @@ def table_recorded(record: Mapping[str, Any]) -> Table:
         goal = record["wanted"].get(name)
         middle = float(np.median(values))
         said = "" if goal is None else f"{goal:g}: " + ("reached" if middle <= goal else "missed")
-        rows.append([name, f"{middle:.2f}", f"{min(values):.2f} to {max(values):.2f}", said])
+        spread = f"{min(values):.2f} to {max(values):.2f}"
+        rows.append([name, f"{middle:.2f}", spread, len(values), said])
     return Table(
-        ["ratio to the best tuned rival", "median", "over the seeds", "goal, at most"], rows
+        ["ratio to the best tuned rival", "median", "over the seeds", "seeds", "goal, at most"],
+        rows,
     )
 
 
