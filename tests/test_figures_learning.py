@@ -412,6 +412,18 @@ def test_digits_learned_rule_wins_the_run():
     assert data.of_mean(100) < 0.6
 
 
+def test_steep_styles_are_where_the_rule_for_paintings_loses():
+    found = lab.by_style(0.32, functions=1)
+    steep = {name for name, each in found.items() if each.steep > 5}
+    assert steep == {"gravel", "brick"}
+    for name, each in found.items():
+        assert each.hindsight >= each.ratio
+        if name in steep:
+            assert each.hindsight > 1.1
+        else:
+            assert each.ratio == pytest.approx(1, abs=0.15)
+
+
 def test_the_rule_for_sigmoid_networks_loses_on_relu(relu):
     before, after = relu
     assert before.of_mean(100) > 1
