@@ -173,11 +173,11 @@ def test_tables_of_what_is_kept_and_recorded():
     record = {"ratios": {"a": [0.4, 0.2, 0.3], "b": [2.0]}, "wanted": {"a": 0.3}}
     rows = lab.table_recorded(record).rows
     assert rows == [
-        ["a", "0.30", "0.20 to 0.40", "0.3: reached"],
-        ["b", "2.00", "2.00 to 2.00", ""],
+        ["a", "0.30", "0.20 to 0.40", 3, "0.3: reached"],
+        ["b", "2.00", "2.00 to 2.00", 1, ""],
     ]
     record["wanted"]["b"] = 1.5
-    assert lab.table_recorded(record).rows[1][3] == "1.5: missed"
+    assert lab.table_recorded(record).rows[1][4] == "1.5: missed"
 
 
 def test_what_is_recorded_was_found_with_what_is_kept():
@@ -410,6 +410,18 @@ def test_digits_learned_rule_wins_the_run():
     """The page's claim at a quarter of its size; the benchmark has the whole."""
     data = lab.digits(tuning=4, held=12)
     assert data.of_mean(100) < 0.6
+
+
+def test_steep_styles_are_where_the_rule_for_paintings_loses():
+    found = lab.by_style(0.32, functions=1)
+    steep = {name for name, each in found.items() if each.steep > 5}
+    assert steep == {"gravel", "brick"}
+    for name, each in found.items():
+        assert each.hindsight >= each.ratio
+        if name in steep:
+            assert each.hindsight > 1.1
+        else:
+            assert each.ratio == pytest.approx(1, abs=0.15)
 
 
 def test_the_rule_for_sigmoid_networks_loses_on_relu(relu):
