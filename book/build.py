@@ -169,7 +169,7 @@ def warm(cache_path: Path, timeout: int) -> None:
     cache = get_cache(cache_path)
     for record in cache.list_project_records():
         cache.remove_nb_from_project(record.pk)
-    for page in pages():
+    for page in reversed(pages()):  # later chapters train longest: they go first
         cache.add_nb_to_project(str(page), read_data={"type": "plugin", "name": "myst_nb_md"})
     waiting = cache.list_unexecuted()
     if not waiting:
