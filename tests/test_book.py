@@ -363,6 +363,12 @@ def test_page_opens_well(chromium, html, served, name, scheme, width, theme):
                }).length"""
         )
         assert out_of_reach == 0
+        if width >= 1280:  # and there none is wider than its column
+            overfull = page.evaluate(
+                """[...document.querySelectorAll('div.math')].filter(
+                     div => div.scrollWidth > div.clientWidth + 1).map(div => div.id)"""
+            )
+            assert overfull == []
         for letters in page.evaluate(
             """[...document.querySelectorAll('.rnn-svg')].map(
                  svg => [getComputedStyle(svg).color, getComputedStyle(document.body).color])"""

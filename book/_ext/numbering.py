@@ -34,13 +34,13 @@ class HandWrittenTags(SphinxTransform):
 
 
 def number_by_chapter(app: Sphinx, env: BuildEnvironment) -> list[str]:
-    """Put the chapter before each number, and count from one in each chapter."""
+    """Count from one on each page; put the chapter before each number, where there is one."""
     for page, kinds in env.toc_fignumbers.items():
         chapter = re.match(r"(\d\d)-", page)
-        if chapter:
-            for numbers in kinds.values():
-                for position, target in enumerate(numbers, start=1):
-                    numbers[target] = (int(chapter[1]), position)
+        before = (int(chapter[1]),) if chapter else ()
+        for numbers in kinds.values():
+            for position, target in enumerate(numbers, start=1):
+                numbers[target] = (*before, position)
     return []
 
 
