@@ -1,0 +1,32 @@
+// What the theme and MathJax leave undone for those who use keys or a screen reader.
+(function () {
+  "use strict";
+
+  // The list of references is announced as a list, but what is in it is not: then rather none.
+  function lists() {
+    document.querySelectorAll(".citation-list[role='list']").forEach((each) => {
+      each.removeAttribute("role");
+    });
+  }
+
+  // What scrolls inside itself must be reached by keys.
+  function reachable() {
+    const boxes = document.querySelectorAll(
+      ".math, pre, .pst-scrollable-table-container, .rnn-wide-table, article table, .rnn-text");
+    boxes.forEach((box) => {
+      const style = getComputedStyle(box);
+      const scrolls = /auto|scroll/.test(style.overflowX + style.overflowY)
+        && (box.scrollWidth > box.clientWidth + 1 || box.scrollHeight > box.clientHeight + 1);
+      if (scrolls && !box.hasAttribute("tabindex")) box.tabIndex = 0;
+    });
+  }
+
+  function start() {
+    lists();
+    const typeset = window.MathJax && window.MathJax.startup && window.MathJax.startup.promise;
+    Promise.resolve(typeset).then(reachable);
+    window.addEventListener("resize", reachable);
+  }
+  if (document.readyState === "complete") start();
+  else window.addEventListener("load", start);
+})();
