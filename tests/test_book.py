@@ -376,7 +376,11 @@ def test_page_opens_well(chromium, html, served, name, scheme, width, theme):
             assert letters[0] == letters[1]
 
 
-AXE = """async () => (await axe.run(document, {resultTypes: ['violations']})).violations
+# Left out: that a name must hold the text in sight.  It is an experiment of axe's, and takes
+# the letters inside a picture for the picture's name.
+AXE = """async () => (await axe.run(document, {
+    resultTypes: ['violations'], rules: {'label-content-name-mismatch': {enabled: false}},
+  })).violations
   .filter(found => ['serious', 'critical'].includes(found.impact))
   .map(found => `${found.id}: ${found.help}: ${found.nodes[0].html.slice(0, 300)}`)"""
 
