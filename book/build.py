@@ -43,6 +43,10 @@ def say(text: str) -> None:
     print(f"book: {text}", flush=True)
 
 
+UNREAD = (".md", ".bib", ".css", ".js", ".yml", ".json", ".svg")
+"""Suffixes of what no cell imports or reads."""
+
+
 def digest(paths: list[Path]) -> str:
     """Return a hash of the files' names and contents."""
     total = hashlib.sha256()
@@ -69,8 +73,9 @@ def all_but(*suffixes: str, own: bool = True) -> list[Path]:
     return [
         path
         for path in sources()
-        # What a benchmark has written is read by cells, whatever its suffix.
-        if (path.suffix not in suffixes or path.parent.name == "benchmarks") and path not in ours
+        # What a benchmark has written, and data, are read by cells, whatever their suffix.
+        if (path.suffix not in suffixes or path.parent.name in ("benchmarks", "data"))
+        and path not in ours
     ]
 
 
@@ -226,7 +231,7 @@ def build(out: Path) -> None:
         return
 
     # What a cell can import, or read.  jupyter-cache itself looks at the cell's text alone.
-    behind_cells = digest(all_but(".md", ".bib", ".css", ".yml", ".json", ".svg", own=False))
+    behind_cells = digest(all_but(*UNREAD, own=False))
     cache_path = BUILD / "jupyter_cache" / behind_cells
     for old in (BUILD / "jupyter_cache").glob("*"):
         if old != cache_path:

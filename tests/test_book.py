@@ -153,10 +153,11 @@ def test_built_book_is_not_built_again(html):
 
 def test_what_cells_depend_on():
     build = build_script()
-    behind = build.all_but(".md", ".bib", ".css", ".yml", ".json", ".svg", own=False)
+    behind = build.all_but(*build.UNREAD, own=False)
     assert BOOK / "front.py" in behind
     assert ROOT / "course/figures.py" in behind
     assert ROOT / "requirements.txt" in behind
+    assert ROOT / "course/datasets/data/dates.json" in behind
     assert not {BOOK / "build.py", BOOK / "index.md", BOOK / "_config.yml"} & set(behind)
 
 

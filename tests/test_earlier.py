@@ -92,4 +92,4 @@ def test_an_unknown_name_is_refused():
 def test_the_jail_knows_every_name_of_the_toolkit():
     """A notebook's first cell imports them, and it runs while grading, too."""
     inside = Path(build.HOUSE / "autograder/sandbox/inside.py").read_text(encoding="utf-8")
-    assert [name for name in course.__all__ if f"course.{name} =" not in inside] == []
+    assert [name for name in course.__all__ if f"toolkit.{name} =" not in inside] == []

@@ -335,7 +335,7 @@ def test_glimpser_learns_to_read(monkeypatch):
     """On scenes that are all alike: one digit for each class, in one place."""
     few = datasets.digits()
 
-    def easy(sizes, side, pieces):
+    def easy(sizes, side, pieces, seed=0):
         own = [int(np.flatnonzero(few.train.y == k)[0]) for k in range(10)] * 6
         x = np.zeros((60, side, side))
         x[:, 8:16, 8:16] = few.train.x[own]
