@@ -628,7 +628,7 @@ MOMENTA = (0.8, 0.85, 0.88, 0.9, 0.92, 0.95, 0.98)
 """What mu is tuned over, where it is."""
 
 MOMENTUM_RATES = tuple(float(f"{10 ** (e / 8):.3g}") for e in range(-19, -9))
-"""Eight rates to a decade, where the best for these mu lie: the smallest losses are near a cliff."""
+"""Eight rates to a decade, where the best for these mu lie: a fine grid, since a cliff is near."""
 
 
 def yardsticks(
