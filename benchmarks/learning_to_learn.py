@@ -92,6 +92,7 @@ def write(
         "ratios": {key: values for key, values in found.items() if key != TOOK},
         "made": {name: lab.read_trained(name).made for name in kept},
         "machine": dict.fromkeys(parts, where),
+        "rivals": {name: ["Adam"] if name == "paintings" else list(lab.RIVALS) for name in parts},
     }
     record = {key: {**record.get(key, {}), **each} for key, each in new.items()} | {
         "wanted": WANTED,

@@ -213,20 +213,17 @@ def test_adjoints_give_the_meta_gradient_of_a_rule_with_its_own_jacobians(rng):
 
     truth = [run(phi.astype(complex) + 1j * STEP * unit)[0].imag / STEP for unit in np.eye(2)]
     (a, b), (_, kept) = phi, run(phi)
-    lam = nu = da = db = 0.0
+    lam = nu = da = db = slope = 0.0  # after the last step; slope is that of the next step's tanh
     for weight, (s, new, slope_f) in zip(w[::-1], kept[::-1], strict=True):
-        later = kept[kept.index((s, new, slope_f)) + 1 :]
-        if later:
-            slope = 1 - later[0][1] ** 2
-            lam_next, nu_next = lam, nu
-            # (7.14): dg/dd = a slope is counted in nu's road through s', so only s' is left here.
-            lam = weight * slope_f + lam_next + k * slope * nu_next
-            nu = a * lam + b * slope * nu_next
-        else:
-            lam = weight * slope_f
-            nu = a * lam
-        da += new * lam
-        db += (1 - new**2) * s * nu
+        # The next step's Jacobians: dg/dd, ds'/dd, dg/ds, ds'/ds.
+        g_d, s_d, g_s, s_s = a * slope, slope, a * b * slope, b * slope
+        lam, nu = (
+            weight * slope_f + lam + k * (g_d * lam + s_d * nu),  # (7.14)
+            g_s * lam + s_s * nu,
+        )
+        slope = 1 - new**2
+        da += new * lam  # (7.15): dg/da, and ds'/da = 0
+        db += a * slope * s * lam + slope * s * nu
     np.testing.assert_allclose([da, db], truth, rtol=1e-10)
 
 
@@ -332,6 +329,23 @@ def test_painting_s_loss_written_out_and_its_gradient(rng):
     ends = [problem.losses(problem.theta0 + s * 1e-6 * direction) for s in (1, -1)]
     slope = float(ends[0] - ends[1]) / 2e-6
     assert float((gradient * direction).sum()) == pytest.approx(slope, rel=1e-5)
+
+
+@pytest.mark.equation("7.22")
+def test_momentum_s_adjoint_of_the_velocity_is_that_of_the_state_less_its_own_step(rng):
+    """(7.14) as printed, with g = -alpha v', gives (7.22) with nu less alpha lambda."""
+    H, rate, mu = np.diag(rng.uniform(0.1, 2, N)), 0.1, 0.7
+    slopes = rng.normal(size=(6, N))  # w_t grad f, whatever they are
+    lam, nu, mine, ours = (np.zeros(N) for _ in range(4))
+    for slope in slopes:
+        lam, nu = (
+            slope + lam + H @ (-rate * lam + nu),
+            -rate * mu * lam + mu * nu,
+        )
+        mine = slope + mine + H @ ours
+        ours = -rate * mine + mu * ours
+        np.testing.assert_allclose(mine, lam, rtol=1e-12)
+        np.testing.assert_allclose(ours, nu - rate * lam, rtol=1e-12)
 
 
 @pytest.mark.equation("7.22")

@@ -46,7 +46,7 @@ from solutions import learning as rules
 
 COLOURS = tuple(figures.PALETTE.values())
 BLUE, VERMILION, GREEN, PURPLE, SKY, OCHRE = COLOURS
-RIVAL_COLOURS = dict(zip(RIVALS, (OCHRE, GREEN, PURPLE, VERMILION), strict=True))
+RIVAL_COLOURS = dict(zip(RIVALS, (OCHRE, SKY, GREEN, PURPLE, VERMILION), strict=True))
 
 
 # ---------------------------------------------------------------------------------- the race
@@ -480,10 +480,10 @@ class Curves(NamedTuple):
         """The ratio of medians at each step, (7.19)."""
         return np.median(self.learned, axis=1) / self.best
 
-    def of_mean(self, steps: int) -> float:
-        """The ratio for the mean loss over the steps 1 ... steps of each function."""
+    def of_mean(self, steps: int, first: int = 1) -> float:
+        """The ratio for the mean loss over the steps first ... steps of each function."""
         mine, *others = (
-            np.median(losses[1 : steps + 1].mean(axis=0))
+            np.median(losses[first : steps + 1].mean(axis=0))
             for losses in (self.learned, *self.rivals.values())
         )
         return float(mine / min(others))
@@ -560,8 +560,11 @@ def draw_curves(panels: Mapping[str, Curves]) -> Figure:
     return fig
 
 
-def table_ratios(panels: Mapping[str, Curves], at: Sequence[int]) -> Table:
-    """Return the ratios of (7.19) at some steps, of the mean over the run, and the best rival."""
+def table_ratios(panels: Mapping[str, Curves], at: Sequence[int], last: int = 0) -> Table:
+    """Return the ratios of (7.19) at some steps, of the mean over the run, and the best rival.
+
+    last : of how many steps before each of `at` the mean is compared too; 0 for none
+    """
     rows = []
     for title, data in panels.items():
         medians = {name: np.median(losses, axis=1) for name, losses in data.rivals.items()}
@@ -571,8 +574,14 @@ def table_ratios(panels: Mapping[str, Curves], at: Sequence[int]) -> Table:
             else "—"
             for t in at
         ]
-        rows.append([title, f"{data.of_mean(at[0]):.2f}", *ratios])
+        means = [
+            f"{data.of_mean(t, t - last + 1):.2f}" if t < len(data.ratio) else "—"
+            for t in at
+            if last
+        ]
+        rows.append([title, f"{data.of_mean(at[0]):.2f}", *ratios, *means])
     head = ["functions", f"mean of steps 1–{at[0]}", *(f"step {t} (best rival)" for t in at)]
+    head += [f"mean of steps {t - last + 1}–{t}" for t in at if last]
     return Table(head, rows)
 
 
@@ -603,23 +612,36 @@ def train_quadratics(
 
 def quadratics(optimizer: LearnedOptimizer, seed: int = 0) -> Curves:
     """Compare on 2,000 held-out quadratics; rivals are tuned on 1,000 others."""
+    return compare(optimizer, *quadratic_problems(seed))
+
+
+def quadratic_problems(seed: int) -> tuple[Quadratics, Quadratics]:
+    """Return 1,000 functions to tune rivals on, and 2,000 others to compare on."""
     tuning, held = (
         QuadraticFamily().sample(np.random.default_rng(1000 * which + seed), functions)
         for which, functions in ((1, 1000), (2, 2000))
     )
-    return compare(optimizer, tuning, held)
+    return tuning, held
 
 
-def yardsticks(seed: int = 0, steps: int = 100, functions: int = 300) -> dict[str, np.ndarray]:
-    """Return median losses (T+1,) of methods that know more than a gradient, on held-out functions.
+MOMENTA = (0.8, 0.85, 0.88, 0.9, 0.92, 0.95, 0.98)
+"""What mu is tuned over, where it is."""
 
-    "Chebyshev": (7.9) for each function's own extreme curvatures and so many steps; "Nesterov, mu
-    tuned": rate and momentum from a grid, on training functions. Float64.
+MOMENTUM_RATES = tuple(float(f"{10 ** (e / 8):.3g}") for e in range(-19, -9))
+"""Eight rates to a decade, where the best for these mu lie: a fine grid, since a cliff is near."""
+
+
+def yardsticks(
+    problems: tuple[Quadratics, Quadratics] | None = None, steps: int = 100
+) -> dict[str, np.ndarray]:
+    """Return median losses (T+1,) of rules that are better informed, or better tuned, than rivals.
+
+    "Chebyshev": (7.9) for each function's own extreme curvatures and so many steps, in float64;
+    "momentum, mu tuned" and "Nesterov, mu tuned": rate and mu from a grid.
+
+    problems : to tune on and to compare on; those of `quadratics` by default
     """
-    tuning, held = (
-        QuadraticFamily().sample(np.random.default_rng(1000 * which + seed), functions)
-        for which in (1, 2)
-    )
+    tuning, held = quadratic_problems(0) if problems is None else problems
     W, y, x = (part.double().numpy() for part in (held.W, held.y, held.theta0))
     curvature = 2 * np.linalg.svd(W, compute_uv=False) ** 2
     plans = [rules.chebyshev(c[-1], c[0], steps)[0] for c in curvature]
@@ -632,19 +654,23 @@ def yardsticks(seed: int = 0, steps: int = 100, functions: int = 300) -> dict[st
         if t < steps:
             x = x - rates[:, t, None] * 2 * np.einsum("fmn,fm->fn", W, residual)
 
-    def with_momentum(mu: float) -> Rule:
-        return lambda p, rate: torch.optim.SGD(p, lr=rate, momentum=mu, nesterov=True)
+    found = {"Chebyshev": np.median(losses, axis=1)}
 
-    def last(mu: float, rate: float) -> float:
-        return float(np.median(no_nan(run_rival(with_momentum(mu), rate, tuning, steps))[-1]))
+    def last(rule: Rule, rate: float) -> float:
+        return float(np.median(no_nan(run_rival(rule, rate, tuning, steps))[-1]))
 
-    grid = [(mu, rate) for mu in (0.8, 0.9, 0.95, 0.98) for rate in COARSE if rate < 0.1]
-    best = min(grid, key=lambda pair: last(*pair))
-    nesterov = no_nan(run_rival(with_momentum(best[0]), best[1], held, steps))
-    return {
-        "Chebyshev": np.median(losses, axis=1),
-        "Nesterov, mu tuned": np.median(nesterov, axis=1),
-    }
+    for name, ahead in (("momentum", False), ("Nesterov", True)):
+        each = [with_momentum(mu, ahead) for mu in MOMENTA]
+        pairs = [(rule, rate) for rule in each for rate in MOMENTUM_RATES]
+        rule, rate = min(pairs, key=lambda pair: last(*pair))
+        runs = no_nan(run_rival(rule, rate, held, steps))
+        found[f"{name}, mu tuned"] = np.median(runs, axis=1)
+    return found
+
+
+def with_momentum(mu: float, ahead: bool) -> Rule:
+    """Return momentum, or Nesterov's, with another mu than its rivals have."""
+    return lambda p, rate: torch.optim.SGD(p, lr=rate, momentum=mu, nesterov=ahead)
 
 
 def interleaved(steps: int) -> np.ndarray:
@@ -669,8 +695,8 @@ def digits(
     architecture: str = "20 sigmoid units",
     seed: int = 0,
     steps: int = 100,
-    tuning: int = 16,
-    held: int = 64,
+    tuning: int = 12,
+    held: int = 48,
     rate: Mapping[str, float] | None = None,
 ) -> Curves:
     """Compare on networks that were not trained on; rivals are tuned on others, or have a rate."""
@@ -801,7 +827,7 @@ def slowing_adam(name: str) -> np.ndarray:
     """
     adam = RIVALS["Adam"]
     if name == "digits":
-        tuning, held = digit_problems(DigitFamily(), 0, 16, 64)
+        tuning, held = digit_problems(DigitFamily(), 0, 12, 48)
         rate = tune(adam, tuning, 100, slowing=True)
     else:
         held = painting_problem(64, TEST_STYLES, 0, 6)
@@ -1001,7 +1027,7 @@ def response(optimizer: LearnedOptimizer | None = None, before: int = 30) -> Res
 
 def table_response(data: Response) -> Table:
     """Return the table of some steps of a response."""
-    at = (0, 40, 41, len(data.gradient) - 1)
+    at = [int(np.abs(data.gradient - d).argmin()) for d in (-1, -0.01, 0.01, 1)]
     rows = [
         [name, who, *(f"{steps[name][i]:+.3f}" for i in at)]
         for name in data.learned
