@@ -462,7 +462,7 @@ SAID = [
     ("greedy", one_thing, "want two things"),
     ("greedy", no_list, "want a list of integers"),
     ("beam_search", never_ends, "20,000 times"),
-    ("scan", plain_lists, "it takes 0 operations"),
+    ("scan", plain_lists, "a loop over time"),
     ("Seq2Seq", Detached, "does not require a gradient"),
     ("Seq2Seq", OutputsAlone, "want two tensors"),
     ("Seq2Seq", Doubled, "o has dtype torch.float32"),
