@@ -687,7 +687,12 @@ def _cross_entropy_cases(rng: np.random.Generator) -> list[Case]:
             "four symbols and one: each of the five has the same weight",
         ),
         Case("large outputs", "properties", raised, "1000 more for each output changes nothing"),
-        Case("large and small outputs", "properties", large, "each step and sequence has its own softmax"),
+        Case(
+            "large and small outputs",
+            "properties",
+            large,
+            "each step and sequence has its own softmax",
+        ),
         Case(
             "an unlikely target",
             "properties",
