@@ -270,7 +270,12 @@ def _raised(error: BaseException, given: Mapping[str, Any]) -> Finding:
     lines = [where] if where else []
     if _refused(error):
         lines.append("that array is your own, such as np.broadcast_to gives: copy it first")
-    told = [f"{name} {_said(value)}" for name, value in given.items() if name != "also"]
+    # Weights by PyTorch's names are in the network: they are no arguments.
+    told = [
+        f"{name} {_said(value)}"
+        for name, value in given.items()
+        if name != "also" and "." not in name
+    ]
     lines.append(f"it was called with {', '.join(told)}")
     first = text.splitlines()[0][:200] if text else ""
     return Finding("runs", f"it raised {type(error).__name__}: {first}", tuple(lines))

@@ -108,7 +108,8 @@ def fixed_weights(lengths, T):
 
     lengths : (B,), integers in 1 ... T; T : the number of steps of the padded array
 
-    Returns last : (T, B) and mean : (T, B); each column is a sequence's weights, with sum 1.
+    Returns last : (T, B) and mean : (T, B), both of floats; each column is a sequence's weights,
+    with sum 1.
     """
     ### BEGIN SOLUTION
     t = np.arange(1, T + 1)[:, None]
@@ -277,7 +278,8 @@ def decode(step, attend, params, s0, y0, y, E, V, b):
     """Run the decoder on the true previous symbols.  Source: eqs (6.13)-(6.15).
 
     step : a function, step(params, s, x_t) -> s, with s : (B, H) and x_t : (B, D + C);
-    attend : a function, attend(s) -> context (B, C); params : what step wants; s0 : (B, H);
+    attend : a function, attend(s) -> context (B, C), called once a step with the states of the
+    whole batch, s : (B, H); params : what step wants; s0 : (B, H);
     y0 : (B,) and y : (T, B), integers in 0 ... K-1; E : (K, D), a row for each symbol;
     V : (K, H + C); b : (K,)
 
@@ -442,9 +444,9 @@ def beam_search(step, state, begin, end, width, limit, length_penalty):
 # $$
 #
 # $c$ is the number of words in all candidates, $r$ that in their references; if a sentence has
-# several, take the one nearest in length, and of two as near the shorter one. If no n-gram of some
-# length is right, BLEU is 0. A sentence is a list of words. Counting n-grams is given; two counters
-# have `&` for the smaller and `|` for the larger count of each.
+# several, take the one nearest in length, and of two as near the shorter one. If in the whole
+# corpus no n-gram of some length is right, BLEU is 0. A sentence is a list of words. Counting
+# n-grams is given; two counters have `&` for the smaller and `|` for the larger count of each.
 
 
 # %%
@@ -460,7 +462,7 @@ def bleu(candidates, references):
     candidates : a list of sentences, each a list of words; references : a list with, for each
     candidate, a list of one or more sentences
 
-    Returns one number; 0 if no n-gram of some length 1 ... 4 is right.
+    Returns one number; 0 if in the whole corpus no n-gram of some length 1 ... 4 is right.
     """
     ### BEGIN SOLUTION
     right, made = np.zeros(4), np.zeros(4)
@@ -508,8 +510,8 @@ def bleu(candidates, references):
 # \dots \tag{6.27}
 # $$
 #
-# All $t$ at once, so there are about $\log_2 T$ sweeps and no loop over time. The check counts. Do
-# not divide by a product of $a$'s: after some hundred steps it is 0.
+# All $t$ at once, so there are about $\log_2 T$ sweeps and no loop over time. The check counts
+# the lines that run. Do not divide by a product of $a$'s: after some hundred steps it is 0.
 
 
 # %% exercise="seq2seq.scan"
@@ -688,7 +690,7 @@ class Seq2Seq(torch.nn.Module):
         @torch.no_grad()
         def step(s, symbol):
             s, o, _ = self.advance(s, x.new_tensor([symbol]), states, lengths)
-            return s, o[0].log_softmax(-1).cpu().numpy()
+            return s, o[0].double().log_softmax(-1).cpu().numpy()
 
         return step, self.s0[None]
 
@@ -817,8 +819,8 @@ if __name__ == "__main__":
             print(f"{name}: {right} of 100 right, mean log P {np.mean([p for _, p in made]):.4f}")
         pairs = list(zip(found["greedy"], found["beam"], strict=True))
         gain = np.array([b - a for (_, a), (_, b) in pairs])
-        print(f"the beam's is likelier {(gain > 1e-9).sum()} times,", end=" ")
-        print(f"less likely {(gain < -1e-9).sum()} times")
+        print(f"the beam's is likelier {(gain > 1e-6).sum()} times,", end=" ")
+        print(f"less likely {(gain < -1e-6).sum()} times")
 
 # %% [markdown]
 # Last, the trained network once more, out of your own NumPy pieces: `encode`, `decode`,

@@ -303,6 +303,21 @@ def test_the_toolkits_figures_are_called_as_outside(inside):
     assert inside(f"{code}figures.show({name}=plt.figure())\nprint('shown')") == "shown"
 
 
+def test_lines_are_counted_inside(inside):
+    """A scan is told from a loop by the lines that it runs."""
+    code = """
+        from course.adapters import _lines_run
+
+        def loop(n):
+            return [k * k for k in range(n)]
+
+        print(*(_lines_run(lambda: loop(n))[1] for n in (100, 400)))
+    """
+    few, many = map(int, inside(code).split())
+    assert few >= 100
+    assert many - few == 300
+
+
 def test_it_is_nobody_and_alone(inside):
     assert inside("import os; print(os.getuid(), os.getgid(), os.getpid(), os.getppid())") == (
         "1000 1000 1 0"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 import math
 from collections import Counter
 
@@ -233,6 +234,27 @@ def scan_in_place(a, b, h0):
     return b
 
 
+def scan_of_copies(a, b, h0):
+    """Arrays of one's own, of NumPy's plain type."""
+    return seq2seq.scan(np.array(a), np.array(b), np.array(h0))
+
+
+def scan_by_stretches(a, b, h0):
+    """About root T stretches at once, then one after the other: 2 root T rounds, not T."""
+    T, n = len(a), math.isqrt(len(a) - 1) + 1
+    none = np.zeros((-T % n, *h0.shape), h0.dtype)
+    a = np.concatenate([a, none]).reshape(-1, n, *h0.shape)
+    b = np.concatenate([b, none]).reshape(-1, n, *h0.shape)
+    for j in range(1, n):
+        b[:, j] += a[:, j] * b[:, j - 1]
+        a[:, j] *= a[:, j - 1]
+    h, out = h0, []
+    for product, total in zip(a, b, strict=True):
+        out.append(product * h + total)
+        h = out[-1][-1]
+    return np.concatenate(out)[:T]
+
+
 def mingru_by_loop(x, h0, Uz, bz, Un, bn):
     """A loop, and the logistic function written so that nothing overflows."""
     h, out = h0, []
@@ -298,6 +320,8 @@ STYLES = [
     ("bleu", bleu_by_strings),
     ("scan", scan_by_halves),
     ("scan", scan_in_place),
+    ("scan", scan_of_copies),
+    ("scan", scan_by_stretches),
     ("mingru", mingru_by_loop),
     ("Seq2Seq", TwinByHand),
 ]
@@ -322,6 +346,130 @@ def test_float32_out_is_right(name):
         return tuple(np.asarray(array).astype(np.float32) for array in made)
 
     check(f"seq2seq.{name}", narrowed)
+
+
+def loop_on_copies(a, b, h0):
+    a, b, h = np.array(a), np.array(b), np.array(h0)
+    out = np.empty_like(b)
+    for t in range(len(a)):
+        out[t] = h = a[t] * h + b[t]
+    return out
+
+
+def loop_in_one_line(a, b, h0):
+    h = h0
+    return np.array([h := p * h + q for p, q in zip(a, b, strict=True)])
+
+
+def loop_by_accumulate(a, b, h0):
+    pairs = zip(a, b, strict=True)
+    made = itertools.accumulate(pairs, lambda h, ab: ab[0] * h + ab[1], initial=h0)
+    return np.array(list(made)[1:])
+
+
+def loop_by_vectorize(a, b, h0):
+    h = np.concatenate([h0[None], b])
+    add = np.vectorize(lambda t: h[t + 1].__iadd__(a[t] * h[t]).sum(), otypes=[float])
+    add(np.arange(len(a)))
+    return h[1:]
+
+
+LOOPS = [loop_on_copies, loop_in_one_line, loop_by_accumulate, loop_by_vectorize]
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_loop_over_time_is_no_scan(loop, capsys):
+    with pytest.raises(CheckFailed):
+        check("seq2seq.scan", loop)
+    out = capsys.readouterr().out
+    assert "the more lines the longer" in out
+    assert "T = 256" in out
+    assert "T = 1,024" in out
+    assert "known slip" in out
+
+
+def _weights_over_axis_1(scores, values):
+    weight = np.exp(scores - scores.max(axis=1, keepdims=True))
+    alpha = weight / weight.sum(axis=1, keepdims=True)
+    return np.einsum("tb,tbc->bc", alpha, values), alpha
+
+
+def dot_axis_1(query, keys, values, mask):
+    scores = (keys * query).sum(-1) / np.sqrt(query.shape[-1])
+    return _weights_over_axis_1(np.where(mask > 0, scores, -np.inf), values)
+
+
+def additive_axis_1(query, keys, values, mask, Wq, Wk, v):
+    scores = np.tanh(query @ Wq.T + keys @ Wk.T) @ v
+    return _weights_over_axis_1(np.where(mask > 0, scores, -np.inf), values)
+
+
+def dot_softmax_then_mask(query, keys, values, mask):
+    scores = (keys * query).sum(-1) / np.sqrt(query.shape[-1])
+    weight = np.exp(scores - scores.max(axis=0))
+    alpha = weight / weight.sum(axis=0) * mask
+    alpha = alpha / alpha.sum(axis=0)
+    return (alpha[..., None] * values).sum(axis=0), alpha
+
+
+def additive_hundred(query, keys, values, mask, Wq, Wk, v):
+    scores = np.where(mask > 0, np.tanh(query @ Wq.T + keys @ Wk.T) @ v, -1000.0)
+    weight = np.exp(scores - scores.max(axis=0))
+    alpha = weight / weight.sum(axis=0)
+    return (alpha[..., None] * values).sum(axis=0), alpha
+
+
+def encode_unmasked(step, params, x, mask, h0):
+    h, out = h0, []
+    for now in x:
+        h = step(params, h, now)
+        out.append(h)
+    return np.stack(out)
+
+
+def loss_with_log_of_p(o, y, mask):
+    p = np.exp(o - o.max(-1, keepdims=True))
+    p /= p.sum(-1, keepdims=True)
+    rows, columns = np.indices(y.shape)
+    loss = -(np.log(p[rows, columns, y]) * mask).sum() / mask.sum()
+    p[rows, columns, y] -= 1
+    return loss, p * mask[..., None] / mask.sum()
+
+
+def beam_with_all_in_one_list(step, state, begin, end, width, limit, length_penalty):
+    beam = [(0.0, [], state)]
+    for _ in range(limit):
+        longer = []
+        for logp, y, s in beam:
+            if y and y[-1] == end:
+                longer.append((logp, y, s))
+                continue
+            after, log_p = step(s, y[-1] if y else begin)
+            longer += [(logp + log_p[k], [*y, k], after) for k in range(len(log_p))]
+        beam = sorted(longer, key=lambda each: each[0], reverse=True)[:width]
+    score, y = max((logp / len(y) ** length_penalty, y) for logp, y, _ in beam)
+    return y, score
+
+
+AS_WRITTEN = [
+    ("dot_attention", dot_axis_1, "the softmax goes over the batch"),
+    ("additive_attention", additive_axis_1, "the softmax goes over the batch"),
+    ("dot_attention", dot_softmax_then_mask, "the largest score is looked for in the padding"),
+    ("additive_attention", additive_hundred, "a finite number instead of minus infinity"),
+    ("encode", encode_unmasked, "the padding is run over"),
+    ("masked_cross_entropy.loss", loss_with_log_of_p, "the logarithm of the softmax"),
+    ("beam_search", beam_with_all_in_one_list, "still takes a place in the beam"),
+]
+
+
+@pytest.mark.parametrize(("name", "answer", "words"), AS_WRITTEN)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_slip_is_known_however_it_is_written(name, answer, words, capsys):
+    with pytest.raises(CheckFailed):
+        check(f"seq2seq.{name}", answer)
+    out = capsys.readouterr().out
+    assert "known slip" in out
+    assert words in out
 
 
 WRONG = [
@@ -462,7 +610,7 @@ SAID = [
     ("greedy", one_thing, "want two things"),
     ("greedy", no_list, "want a list of integers"),
     ("beam_search", never_ends, "20,000 times"),
-    ("scan", plain_lists, "it takes 0 operations"),
+    ("scan", plain_lists, "a loop over time"),
     ("Seq2Seq", Detached, "does not require a gradient"),
     ("Seq2Seq", OutputsAlone, "want two tensors"),
     ("Seq2Seq", Doubled, "o has dtype torch.float32"),

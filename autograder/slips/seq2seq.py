@@ -13,16 +13,27 @@ from solutions import seq2seq as right
 # The encoder.
 
 
-@slip("seq2seq.encode", "the steps in the padding are taken, too", rung="probes", read="(6.2)")
+@slip("seq2seq.encode", "the padding is run over, too", rung="probes", read="(6.2)")
 def encode_no_mask(step, params, x, mask, h0):
     """In the padding a state stays as it was."""
-    return right.encode(step, params, np.nan_to_num(x), np.ones_like(mask), h0)
+    return right.encode(step, params, x, np.ones_like(mask), h0)
 
 
-@slip("seq2seq.encode", "the states are 0 in the padding", rung="probes", read="(6.2)")
+@slip("seq2seq.encode", "the state is set to 0 in the padding", rung="probes", read="(6.2)")
 def encode_zeroed(step, params, x, mask, h0):
     """They stay; so that the last row holds each sequence's own last state."""
     return right.encode(step, params, x, mask, h0) * mask[..., None]
+
+
+@slip(
+    "seq2seq.encode",
+    "the state is multiplied by the mask: it is 0 in the padding",
+    rung="probes",
+    read="(6.2)",
+)
+def encode_times_mask(step, params, x, mask, h0):
+    """It stays as it was."""
+    return right.encode(step, params, x, np.ones_like(mask), h0) * mask[..., None]
 
 
 @slip("seq2seq.encode", "h(0) is taken as zero", rung="probes", read="(6.1)")
@@ -109,13 +120,14 @@ def _normalized(scores, mask, values, kind=""):
     if kind == "zero":
         scores = scores * inside
         inside = np.ones_like(inside)
-    kept = np.where(inside, scores, -np.inf)
+    kept = np.where(inside, scores, -1000.0 if kind == "finite" else -np.inf)
     top = 0.0 if kind == "no max" else kept.max(axis=axis, keepdims=True)
+    if kind == "top of all":
+        top = scores.max(axis=0)
     top = np.where(np.isfinite(top), top, 0.0)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         weight = np.exp((scores if kind == "after" else kept) - top)
         alpha = weight / weight.sum(axis=axis, keepdims=True)
-    alpha = np.nan_to_num(alpha, nan=0.0) if kind == "over the batch" else alpha
     if kind == "after":
         alpha = alpha * mask
     context = np.einsum("tb,tbc->bc", alpha, values)
@@ -187,6 +199,28 @@ def dot_no_max(query, keys, values, mask):
     return _dot_wrong(query, keys, values, mask, "no max")
 
 
+@slip(
+    "seq2seq.dot_attention",
+    "the largest score is looked for in the padding, too: all others are 0 after exp",
+    rung="properties",
+    read="(6.6)",
+)
+def dot_top_of_all(query, keys, values, mask):
+    """Minus infinity first, then the maximum."""
+    return _dot_wrong(query, keys, values, mask, "top of all")
+
+
+@slip(
+    "seq2seq.dot_attention",
+    "a finite number instead of minus infinity: scores may be lower still",
+    rung="properties",
+    read="(6.6)",
+)
+def dot_finite(query, keys, values, mask):
+    """exp(-inf) is 0, and nothing is lower."""
+    return _dot_wrong(query, keys, values, mask, "finite")
+
+
 @slip("seq2seq.dot_attention", "the keys are mixed, not the values", rung="shapes", read="(6.3)")
 def dot_of_keys(query, keys, values, mask):
     """Keys say where to look, values what is there."""
@@ -209,7 +243,12 @@ def additive_squashed_score(query, keys, values, mask, Wq, Wk, v):
     return _normalized(np.tanh((query @ Wq.T + keys @ Wk.T) @ v), mask, values)
 
 
-@slip("seq2seq.additive_attention", "the query is not used", rung="probes", read="(6.8)")
+@slip(
+    "seq2seq.additive_attention",
+    "the query does not count: it must be added to the key inside tanh",
+    rung="probes",
+    read="(6.8)",
+)
 def additive_no_query(query, keys, values, mask, Wq, Wk, v):
     """The score needs both."""
     return _additive_wrong(np.zeros_like(query), keys, values, mask, Wq, Wk, v)
@@ -236,6 +275,28 @@ def additive_mask_after(*args):
 def additive_over_batch(*args):
     """The weights of one sequence add up to 1 over time."""
     return _additive_wrong(*args, kind="over the batch")
+
+
+@slip(
+    "seq2seq.additive_attention",
+    "the largest score is looked for in the padding, too: all others are 0 after exp",
+    rung="properties",
+    read="(6.6)",
+)
+def additive_top_of_all(*args):
+    """Minus infinity first, then the maximum."""
+    return _additive_wrong(*args, kind="top of all")
+
+
+@slip(
+    "seq2seq.additive_attention",
+    "a finite number instead of minus infinity: scores may be lower still",
+    rung="properties",
+    read="(6.6)",
+)
+def additive_finite(*args):
+    """exp(-inf) is 0, and nothing is lower."""
+    return _additive_wrong(*args, kind="finite")
 
 
 # The gradient of additive attention.
@@ -369,12 +430,16 @@ def _decode(step, attend, params, s0, y0, y, E, V, b, kind):
         embedded = E[previous]
         if kind == "zero first" and t == 0:
             embedded = np.zeros_like(embedded)
+        before = s
         s = step(params, s, np.concatenate([embedded, c], axis=-1))
         if kind == "late query":
             c = attend(s)
         if kind == "blind output":
             c = np.zeros_like(c)
-        outputs.append(np.concatenate([s, c], axis=-1) @ V.T + b)
+        read = [before if kind == "old state" else s, c]
+        if kind == "output turned":
+            read.reverse()
+        outputs.append(np.concatenate(read, axis=-1) @ V.T + b)
         states.append(s)
         if kind == "not carried":
             s = s0
@@ -418,6 +483,23 @@ def decode_late_query(*args):
 def decode_blind_output(*args):
     """V reads the state and the context."""
     return _decode(*args, "blind output")
+
+
+@slip(
+    "seq2seq.decode",
+    "the output reads context and state in the other order",
+    rung="probes",
+    read="(6.15)",
+)
+def decode_output_turned(*args):
+    """The state first, then the context."""
+    return _decode(*args, "output turned")
+
+
+@slip("seq2seq.decode", "the output reads the state before the step", rung="probes", read="(6.15)")
+def decode_old_state(*args):
+    """The one that this step has made."""
+    return _decode(*args, "old state")
 
 
 @slip("seq2seq.decode", "nothing goes into the first step", rung="probes", read="(6.14)")
@@ -529,6 +611,52 @@ def loss_overflows(o, y, mask):
     return loss, do
 
 
+def _by_softmax(o, y, mask, guard=0.0, axis=-1):
+    """The softmax first, then its logarithm."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        weight = np.exp(o - o.max(axis=axis, keepdims=True))
+        p = weight / weight.sum(axis=-1, keepdims=True)
+        picked = np.take_along_axis(p, y[..., None], axis=-1)[..., 0]
+        loss = -(mask * np.log(picked + guard)).sum() / mask.sum()
+    return loss, (p - np.eye(o.shape[-1])[y]) * (mask / mask.sum())[..., None]
+
+
+@slip(
+    LOSS,
+    "the logarithm of the softmax: of a probability that has become 0 it is infinite",
+    rung="properties",
+    read="(6.16)",
+    part="loss",
+)
+def loss_log_of_softmax(*args):
+    """log softmax(o) = o - max o - log sum exp(o - max o)."""
+    return _by_softmax(*args)
+
+
+@slip(
+    LOSS,
+    "a small number guards the logarithm of the softmax: it makes unlikely targets cheap",
+    rung="properties",
+    read="(6.16)",
+    part="loss",
+)
+def loss_guarded(*args):
+    """log softmax(o) = o - max o - log sum exp(o - max o) needs no guard."""
+    return _by_softmax(*args, guard=1e-12)
+
+
+@slip(
+    LOSS,
+    "one maximum for everything: where the outputs are lower, exp gives 0",
+    rung="properties",
+    read="(6.16)",
+    part="loss",
+)
+def loss_one_maximum(*args):
+    """Each step and sequence has its own."""
+    return _by_softmax(*args, axis=None)
+
+
 # Greedy search.
 
 
@@ -570,6 +698,25 @@ def greedy_without_end(step, state, begin, end, limit):
     """It is the last one."""
     y, logp = right.greedy(step, state, begin, end, limit)
     return (y[:-1] if y[-1] == end else y), logp
+
+
+@slip(
+    "seq2seq.greedy",
+    "the end counts neither as a symbol nor in log P",
+    rung="probes",
+    read="(6.18)",
+)
+def greedy_end_dropped(step, state, begin, end, limit):
+    """It is the last one."""
+    y, logp, symbol = [], 0.0, begin
+    while len(y) < limit:
+        state, log_p = step(state, symbol)
+        symbol = int(np.argmax(log_p))
+        if symbol == end:
+            break
+        y.append(symbol)
+        logp += log_p[symbol]
+    return y, logp
 
 
 @slip("seq2seq.greedy", "the begin symbol stands among the symbols", rung="probes", read="(6.19)")
@@ -614,11 +761,17 @@ def _beam(step, state, begin, end, width, limit, length_penalty, kind=""):
             longer += own
         if kind == "state of the last":
             longer = [(y, logp, after) for y, logp, _ in longer]
+        if kind == "keeps its place":
+            longer += finished
+            finished = []
         longer.sort(key=lambda each: -each[1])
         kept = longer if kind == "each its own" else longer[:width]
         finished += [each for each in kept if each[0][-1] == end]
         live = [each for each in kept if each[0][-1] != end]
         if not live or (kind == "first finished" and finished):
+            break
+        if kind == "enough" and len(finished) >= width:
+            live = []
             break
         if kind == "narrowing":
             width = max(1, width - len(kept) + len(live))
@@ -705,6 +858,52 @@ def beam_finished_only(*args):
     return _beam(*args, kind="finished only")
 
 
+@slip(
+    "seq2seq.beam_search",
+    "what has ended still takes a place in the beam",
+    rung="probes",
+    read="(6.20)",
+)
+def beam_keeps_its_place(*args):
+    """It is set aside, and `width` of the extensions are kept."""
+    return _beam(*args, kind="keeps its place")
+
+
+@slip(
+    "seq2seq.beam_search",
+    "the beam is narrower by one for each that has ended",
+    rung="probes",
+    read="(6.20)",
+)
+def beam_narrowing(*args):
+    """At each step `width` of the extensions are kept."""
+    return _beam(*args, kind="narrowing")
+
+
+@slip(
+    "seq2seq.beam_search",
+    "the search stops before all have ended",
+    rung="probes",
+    read="(6.20)",
+)
+def beam_enough(*args):
+    """`width` finished ones are not enough: one that is alive may become better."""
+    return _beam(*args, kind="enough")
+
+
+@slip(
+    "seq2seq.beam_search",
+    "it stops before the first step if begin and end are one symbol",
+    rung="properties",
+    read="(6.20)",
+)
+def beam_begin_ends(step, state, begin, end, width, limit, length_penalty):
+    """Only what has come out can end it."""
+    if begin == end:
+        return [], 0.0
+    return right.beam_search(step, state, begin, end, width, limit, length_penalty)
+
+
 # BLEU.
 
 
@@ -734,6 +933,8 @@ def _bleu(candidates, references, kind=""):
     if not right_.all() and kind != "smoothed":
         return 0.0
     brevity = 1.0 if kind == "no brevity" else min(1.0, np.exp(1 - wanted / max(length, 1)))
+    if kind == "bonus":
+        brevity = np.exp(1 - wanted / length)
     if kind == "arithmetic":
         return brevity * (right_ / made).mean()
     if kind == "smoothed":
@@ -774,7 +975,7 @@ def bleu_bigrams(candidates, references):
 @slip(
     "seq2seq.bleu",
     "the mean of the sentences' scores, not one score of the corpus",
-    rung="values",
+    rung="probes",
     read="(6.22)",
 )
 def bleu_by_sentence(candidates, references):
@@ -804,6 +1005,26 @@ def bleu_farther(candidates, references):
 def bleu_smoothed(candidates, references):
     """BLEU of a corpus has no smoothing."""
     return _bleu(candidates, references, "smoothed")
+
+
+@slip("seq2seq.bleu", "no min: what is too long gets more than 1", rung="probes", read="(6.23)")
+def bleu_bonus(candidates, references):
+    """At most 1."""
+    return _bleu(candidates, references, "bonus")
+
+
+@slip(
+    "seq2seq.bleu",
+    "0 as soon as one sentence has no n-gram right, not the whole corpus",
+    rung="probes",
+    read="(6.22)",
+)
+def bleu_any_zero(candidates, references):
+    """Add the counts of all sentences; then look for 0."""
+    pairs = zip(candidates, references, strict=True)
+    if not all(right.bleu([one], [answers]) for one, answers in pairs):
+        return 0.0
+    return right.bleu(candidates, references)
 
 
 # Scans.
@@ -973,6 +1194,23 @@ class TwinBlindOutput(right.Seq2Seq):
         c, alpha = self.attend(s, states, lengths)
         s = self.cell(torch.cat([self.embed_target(symbol), c], -1), s)
         return s, self.output(torch.cat([s, torch.zeros_like(c)], -1)), alpha
+
+
+@slip(
+    TWIN,
+    "the output has a context of its own, asked for with the new state",
+    rung="probes",
+    read="(6.13), (6.15)",
+)
+class TwinAsksAgain(right.Seq2Seq):
+    """One context for a step, from the state before it."""
+
+    def advance(self, s, symbol, states, lengths):
+        """Asked twice."""
+        c, _ = self.attend(s, states, lengths)
+        s = self.cell(torch.cat([self.embed_target(symbol), c], -1), s)
+        c, alpha = self.attend(s, states, lengths)
+        return s, self.output(torch.cat([s, c], -1)), alpha
 
 
 @slip(TWIN, "the gradient does not reach the source", rung="probes", read="(6.13)")

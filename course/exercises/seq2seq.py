@@ -493,7 +493,7 @@ def _translator_truth(**args: Any) -> Arrays:
 def _encoder_cases(rng: np.random.Generator) -> list[Case]:
     whole = _encoder(rng)
     whole["mask"] = np.ones_like(whole["mask"])
-    still = _zeroed(_encoder(rng), "x", "U", "b")
+    still = _zeroed(whole, "x", "U", "b")
     short = _encoder(rng)
     short["mask"] = np.zeros_like(short["mask"])
     short["mask"][0] = 1.0
@@ -501,6 +501,12 @@ def _encoder_cases(rng: np.random.Generator) -> list[Case]:
     return [
         Case("no padding", "probes", whole, "every step counts: one step after the other"),
         Case("h(0) alone", "probes", still, "no input: the states come from h(0) alone"),
+        Case(
+            "padding behind",
+            "probes",
+            _encoder(rng),
+            "the second sequence ends before the first: from there on its state stays as it was",
+        ),
         Case(
             "all but the first step is padding",
             "probes",
@@ -540,6 +546,7 @@ def _attention_cases(
     rng: np.random.Generator,
     flat: tuple[str, str],
     probes: Sequence[Case],
+    extremes: tuple[dict[str, Any], dict[str, Any]],
 ) -> list[Case]:
     """Probes and properties that any attention has; flat names what makes the weights equal."""
     whole = draw(rng)
@@ -560,17 +567,44 @@ def _attention_cases(
             "50 stands where the padding is, in keys and values: it has weight 0",
         ),
         *usual(draw, rng, {"query": 0, "keys": 1, "values": 1, "mask": 1}),
+        Case(
+            "the largest score in the padding",
+            "properties",
+            extremes[0],
+            "the padding's score is larger by thousands than all that count",
+        ),
+        Case(
+            "low scores",
+            "properties",
+            extremes[1],
+            "all that counts has a score of some thousands below 0; the padding has not",
+        ),
         Case("large scores", "properties", sharp, "scores in the thousands: the largest wins"),
     ]
 
 
 def _dot_cases(rng: np.random.Generator) -> list[Case]:
-    return _attention_cases(_dot, rng, ("query", "a query of 0: each weight is 1/T"), ())
+    high, low = _dot(rng), _dot(rng)
+    for args, inside, score in ((high, 0.0, 2000.0), (low, 1.0, -5000.0)):
+        along = args["query"] / (args["query"] ** 2).sum(axis=1, keepdims=True)
+        there = (args["mask"] == inside)[..., None]
+        args["keys"] = args["keys"] + there * score * math.sqrt(H) * along
+    flat = ("query", "a query of 0: each weight is 1/T")
+    return _attention_cases(_dot, rng, flat, (), (high, low))
 
 
 def _additive_cases(rng: np.random.Generator) -> list[Case]:
-    keys = _zeroed(_additive(rng), "Wq")
-    query = _zeroed(_additive(rng), "Wk")
+    keys, query = _additive(rng), _additive(rng)
+    keys["mask"] = query["mask"] = np.ones_like(keys["mask"])
+    keys, query = _zeroed(keys, "Wq"), _zeroed(query, "Wk")
+    high, low = _additive(rng), _additive(rng)
+    for args, inside, first in ((high, 0.0, 50.0), (low, 1.0, -2.0)):
+        # The first unit of a key moves the score up and down; the others hardly do.
+        args["Wk"][:, 0] = np.sign(args["v"])
+        args["v"] = args["v"] * 5000 / np.abs(args["v"]).sum()
+        args["Wq"] = args["Wq"] * 0.2
+        args["keys"] = args["keys"] * 0.3
+        args["keys"][..., 0] = np.where(args["mask"] == inside, first, 0.0)
     return _attention_cases(
         _additive,
         rng,
@@ -579,6 +613,7 @@ def _additive_cases(rng: np.random.Generator) -> list[Case]:
             Case("the keys alone", "probes", keys, "Wq = 0: the score is v · tanh(Wk k)"),
             Case("the query alone", "probes", query, "Wk = 0: all scores of a sequence are equal"),
         ),
+        (high, low),
     )
 
 
@@ -609,7 +644,9 @@ def _decoder_cases(rng: np.random.Generator) -> list[Case]:
     blind = _decoder(rng)
     blind["V"] = np.concatenate([np.zeros((K, H)), blind["V"][:, H:]], axis=1)
     return [
-        Case("one step", "probes", one, "T = 1: what goes in is y(0)"),
+        Case(
+            "one step", "probes", one, "T = 1: y(0) and c(1) go in; the output reads [s(1); c(1)]"
+        ),
         Case(
             "the symbols alone",
             "probes",
@@ -633,6 +670,11 @@ def _cross_entropy_cases(rng: np.random.Generator) -> list[Case]:
     flat = {**draw_targets(rng), "o": np.zeros((T, B, K))}
     large = draw_targets(rng)
     large["o"][::2] += 1000.0
+    raised = draw_targets(rng)
+    raised["o"] += 1000.0
+    far = draw_targets(rng)
+    far["o"][0, 0] = 0.0
+    far["o"][0, 0, 0], far["y"][0, 0] = 1000.0, 1
     uneven = draw_targets(rng)
     uneven["mask"][1:, 1] = 0.0
     return [
@@ -644,7 +686,19 @@ def _cross_entropy_cases(rng: np.random.Generator) -> list[Case]:
             uneven,
             "four symbols and one: each of the five has the same weight",
         ),
-        Case("large outputs", "properties", large, "each step and sequence has its own softmax"),
+        Case("large outputs", "properties", raised, "1000 more for each output changes nothing"),
+        Case(
+            "large and small outputs",
+            "properties",
+            large,
+            "each step and sequence has its own softmax",
+        ),
+        Case(
+            "an unlikely target",
+            "properties",
+            far,
+            "one target is 1000 below the largest output: it costs 1000, and exp(-1000) is 0",
+        ),
         *usual(draw_targets, rng, {"o": 1, "y": 1, "mask": 1}),
     ]
 
@@ -687,6 +741,25 @@ LOST = (
 """After 6, symbols 1, 3 and 1, 4 are likelier than 2, 5; but only 2, 5 leads to a sure end."""
 
 
+CROWDED = (
+    (0.2, 0.2, 0.2, 0.2, 0.2),
+    (0.02, 0.02, 0.5, 0.44, 0.02),
+    (0.3, 0.1, 0.25, 0.2, 0.15),
+    (0.97, 0.01, 0.01, 0.006, 0.004),
+    (0.36, 0.6, 0.02, 0.015, 0.005),
+)
+"""After 4 the end is second: if it keeps its place, 1, 3 finds none in a beam of width 2."""
+
+PATIENT = (
+    (0.2, 0.2, 0.2, 0.2, 0.2),
+    (0.3, 0.02, 0.65, 0.02, 0.01),
+    (0.02, 0.01, 0.01, 0.95, 0.01),
+    (0.95, 0.02, 0.01, 0.01, 0.01),
+    (0.5, 0.45, 0.03, 0.01, 0.01),
+)
+"""0 and 1, 0 have ended after two steps; 1, 2, 3, 0 has the better mean."""
+
+
 def _greedy_cases(rng: np.random.Generator) -> list[Case]:
     endless = _network(rng)
     endless["c"] = endless["c"].copy()
@@ -699,6 +772,12 @@ def _greedy_cases(rng: np.random.Generator) -> list[Case]:
             "probes",
             _chain(COUNTS_UP, 4, 9),
             "after 4 comes 1, then 2, 3, and the end, 0; each with probability 0.6",
+        ),
+        Case(
+            "another end",
+            "probes",
+            {**_chain(COUNTS_UP, 4, 9), "end": 3},
+            "the same, and 3 is the end symbol: 1, 2, 3",
         ),
         Case("no end in sight", "probes", endless, "the end is never likeliest: the limit ends it"),
         Case("random input", "values", _network(rng, 9), f"{K} symbols, at most 9 steps"),
@@ -739,6 +818,8 @@ def _contested(
 
 def _beam_cases(rng: np.random.Generator) -> list[Case]:
     few = _contested(rng, 3**4, 0.0, 4, 3)
+    shared = _network(rng)
+    shared["begin"] = END
     return [
         Case("width 1", "probes", _searched(_chain(COUNTS_UP, 4, 9), 1), "greedy search"),
         Case(
@@ -758,6 +839,18 @@ def _beam_cases(rng: np.random.Generator) -> list[Case]:
             "probes",
             _searched(_chain(STUBBORN, 3, 5), 3, 1.0),
             "0 at once is likeliest; 1, 2, 0 has the better mean",
+        ),
+        Case(
+            "two places",
+            "probes",
+            _searched(_chain(CROWDED, 4, 4), 2, 1.0),
+            "0 has ended and is set aside: both 1, 2 and 1, 3 are kept, and 1, 3, 0 is best",
+        ),
+        Case(
+            "the third to end",
+            "probes",
+            _searched(_chain(PATIENT, 4, 6), 2, 1.0),
+            "0 and 1, 0 have ended after two steps; 1, 2, 3, 0 is alive, and better",
         ),
         Case(
             "random input",
@@ -784,6 +877,12 @@ def _beam_cases(rng: np.random.Generator) -> list[Case]:
             "the best of all sequences, by its mean log-probability",
         ),
         Case("limit 1", "properties", _searched(_network(rng, 1), 2), "one symbol, and no more"),
+        Case(
+            "begin is end",
+            "properties",
+            _searched(shared, 3),
+            "one symbol begins and ends: going in it ends nothing",
+        ),
     ]
 
 
@@ -822,6 +921,8 @@ def _bleu_cases(rng: np.random.Generator) -> list[Case]:
         [([0, 1, 2, 3, 4, 1, 6], [[0, 1, 2, 3, 9], [3, 4, 1, 6, 7, 7, 7, 7, 7, 7]])]
     )
     tie = _bleu_case([(same, [[0, 1, 2, 3, 4, 5, 6, 7], [0, 1, 2, 3]]), (same[:5], [same])])
+    beside = _bleu_case([(same[:3], [same[:3]]), (same, [same])])
+    longer = _bleu_case([([*same, 7, 8], [same])])
     none = _bleu_case([([0, 1, 2], [[0, 1, 2]]), ([0, 1, 2, 9, 4, 5], [same])])
     return [
         Case("word for word", "probes", _bleu_case([(same, [same])]), "the same sentence: 1"),
@@ -829,9 +930,16 @@ def _bleu_cases(rng: np.random.Generator) -> list[Case]:
             "the same twice",
             "probes",
             twice,
-            "a half of each: an n-gram counts no more often than it stands in the reference",
+            "4 of 8 words, 3 of 7 pairs, 2 of 6, 1 of 5: no more than the reference has",
         ),
         Case("too short", "probes", short, "all is right, but 5 words for 8: exp(1 - 8/5)"),
+        Case("too long", "probes", longer, "8 words for 6: (6.23) is 1, nothing is gained by it"),
+        Case(
+            "beside a short sentence",
+            "probes",
+            beside,
+            "a sentence of three words has no 4-gram, but the corpus has: all is right, so 1",
+        ),
         Case("two references", "probes", several, "an n-gram may be in either, not in both added"),
         Case("random input", "values", _sentences(rng, 6), "six sentences, one reference each"),
         Case(
@@ -857,7 +965,7 @@ def _scan_cases(rng: np.random.Generator) -> list[Case]:
     closing["a"][2] = 0.0
     fading = _scan_inputs(rng, 400)
     fading["a"] = fading["a"] * 0.1
-    counted = _scan_inputs(rng, 256)
+    counted = {name: v[..., :1] for name, v in _scan_inputs(rng, 1024, 1).items()}
     return [
         Case("a = 1", "probes", ones, "h(0) plus the running sum of b"),
         Case("b = 0", "probes", _zeroed(_scan_inputs(rng), "b"), "h(0) times the running product"),
@@ -868,8 +976,8 @@ def _scan_cases(rng: np.random.Generator) -> list[Case]:
         Case(
             "few sweeps",
             "properties",
-            {**counted, "also": "count the sweeps"},
-            "T = 256: whole arrays at once, no loop over time",
+            {**counted, "also": "count the lines"},
+            "T = 256 and T = 1024: whole arrays at once, no loop over time",
         ),
     ]
 
@@ -1069,7 +1177,7 @@ CHAPTER = Chapter(
                 {
                     "o": ("S", "B", "K"),
                     "alpha": ("S", "T", "B"),
-                    "dE": ("sources", "D"),
+                    "dembed_source": ("sources", "D"),
                 }
             ),
             _translator_cases,
