@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from figures import seq2seq_widgets as lab
 from figures.seq2seq import Looked
+
 from solutions.seq2seq import beam_search, greedy
 
 ROOT = Path(__file__).resolve().parent.parent
