@@ -38,3 +38,30 @@ def chromium():
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=QUIET)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def open_widget(chromium):
+    """A function that opens one of the book's widgets alone, on a page as wide as a phone.
+
+    open_widget(name, html) gives the page, to be closed; `book/_static/name.js` has started.
+    """
+    static = Path(__file__).resolve().parent.parent / "book/_static"
+    style = (static / "course.css").read_text(encoding="utf-8")
+
+    def opened(name: str, html: str):
+        page = chromium.new_page(viewport={"width": 390, "height": 900})
+        complaints: list[str] = []
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        scripts = (
+            f"<script>{(static / f'{each}.js').read_text(encoding='utf-8')}</script>"
+            for each in (name, "widget")
+        )
+        page.set_content(
+            f'<!doctype html><meta charset="utf-8"><style>{style}</style>{html}{"".join(scripts)}'
+        )
+        page.wait_for_selector(f".rnn-{name}.rnn-widget")
+        page.complaints = complaints
+        return page
+
+    return opened

@@ -257,13 +257,6 @@ def test_flow_numbers_are_finite_and_linear_ones_exact():
     np.testing.assert_allclose(data["linear"], np.array(gains)[:, None] ** back, rtol=1e-3)
 
 
-def test_slider_asks_for_nothing_from_outside():
-    script = (ROOT / "book/_static/flow.js").read_text(encoding="utf-8")
-    addresses = set(re.findall(r"https?://[^\"'\s]+", script))
-    assert addresses <= {"http://www.w3.org/2000/svg"}  # a name, not a request
-    assert not re.search(r"\b(fetch|XMLHttpRequest|import)\b", script)
-
-
 @pytest.mark.parametrize(
     "name",
     ["step_sizes", "ledger", "decays", "non_normal", "cliff", "truncation", "signal", "text"],

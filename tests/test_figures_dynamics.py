@@ -332,32 +332,17 @@ def test_numbers_in_the_prose_are_the_computed_ones():
 # ------------------------------------------------------------------------------------ the sliders
 
 
-def test_sliders_ask_for_nothing_from_outside():
-    script = (ROOT / "book/_static/phase.js").read_text(encoding="utf-8")
-    addresses = set(re.findall(r"https?://[^\"'\s]+", script))
-    assert addresses <= {"http://www.w3.org/2000/svg"}  # a name, not a request
-    assert not re.search(r"\b(fetch|XMLHttpRequest|import)\b", script)
-
-
 def test_without_scripts_a_sentence_says_what_the_sliders_would():
     text = lab.phase_html()
     assert "has 3 fixed points: -0.8339 (slope 0.4569, attracts); -0.1007" in text
 
 
-STATIC = """<!doctype html><meta charset="utf-8"><body style="width: {width}px">{html}
-<script>{script}</script>"""
-
-
 @pytest.fixture
-def widget(chromium):
+def widget(open_widget):
     """The sliders alone on a page; the whole page is opened in tests/test_book.py."""
-    page = chromium.new_page(viewport={"width": 390, "height": 900})
-    complaints: list[str] = []
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    script = (ROOT / "book/_static/phase.js").read_text(encoding="utf-8")
-    page.set_content(STATIC.format(width=350, html=lab.phase_html(), script=script))
+    page = open_widget("phase", lab.phase_html())
     yield page
-    assert complaints == []
+    assert page.complaints == []
     page.close()
 
 

@@ -293,13 +293,6 @@ def test_what_the_page_says_of_the_unit():
     assert 1 - lab.unit("lstm", 0.0, 0.0, 1.0, 1.0)["c"] == pytest.approx(0.27, abs=0.005)
 
 
-def test_script_asks_for_nothing_from_outside():
-    script = (ROOT / "book/_static/gates.js").read_text(encoding="utf-8")
-    addresses = set(re.findall(r"https?://[^\"'\s]+", script))
-    assert addresses <= {"http://www.w3.org/2000/svg"}  # a name, not a request
-    assert not re.search(r"\b(fetch|XMLHttpRequest|import)\b", script)
-
-
 def test_no_figure_is_empty():
     figure = names.draw_spelt(
         names.Spelt(".ab", {k: np.zeros((3, 20)) for k in ("f", "i", "o", "tanh c", "h")})

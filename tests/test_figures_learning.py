@@ -73,21 +73,10 @@ def test_race_s_numbers_are_in_the_page_and_small():
     assert len(text) < 40_000
 
 
-def test_race_asks_for_nothing_from_outside():
-    script = (ROOT / "book/_static/race.js").read_text(encoding="utf-8")
-    assert set(re.findall(r"https?://[^\"'\s]+", script)) <= {"http://www.w3.org/2000/svg"}
-    assert not re.search(r"\b(fetch|XMLHttpRequest|import)\b", script)
-
-
 @pytest.fixture(scope="module")
-def racing(chromium):
+def racing(open_widget):
     """The race alone in the browser, on a phone's width."""
-    script = (ROOT / "book/_static/race.js").read_text(encoding="utf-8")
-    style = (ROOT / "book/_static/course.css").read_text(encoding="utf-8")
-    page = chromium.new_page(viewport={"width": 390, "height": 900})
-    race = lab.race_html(lab.race())
-    page.set_content(f"<style>{style}</style>{race}<script>{script}</script>")
-    page.wait_for_selector(".rnn-race.rnn-widget")
+    page = open_widget("race", lab.race_html(lab.race()))
     yield page
     page.close()
 

@@ -245,13 +245,10 @@ def test_the_page_holds_the_arrows_that_were_traced():
         assert all(a[0] in letters and a[1] in letters for a in each["arrows"])
 
 
-def test_the_script_asks_for_nothing_from_outside_and_has_the_palette():
+def test_the_script_has_the_palette():
     from course import figures, graphs
 
     script = (ROOT / "book/_static/unfold.js").read_text(encoding="utf-8")
-    addresses = set(re.findall(r"https?://[^\"'\s]+", script))
-    assert addresses <= {"http://www.w3.org/2000/svg"}  # a name, not a request
-    assert not re.search(r"\b(fetch|XMLHttpRequest|import)\b", script)
     for role, colour in graphs.COLOURS.items():
         assert f'{role}: "{figures.PALETTE[colour]}"' in script
 

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from pathlib import Path
 
 import pytest
 from figures import gates as lab
 
-ROOT = Path(__file__).resolve().parent.parent
 pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
-def page(chromium):
+def page(open_widget):
     """The element and its script alone, on a phone's width."""
-    script = (ROOT / "book/_static/gates.js").read_text(encoding="utf-8")
-    style = (ROOT / "book/_static/course.css").read_text(encoding="utf-8")
-    opened = chromium.new_page(viewport={"width": 390, "height": 900})
-    opened.set_content(f"<style>{style}</style>{lab.unit_html()}<script>{script}</script>")
-    opened.wait_for_selector(".rnn-gates.rnn-widget")
+    opened = open_widget("gates", lab.unit_html())
     yield opened
     opened.close()
 

@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from figures import seq2seq_widgets as lab
 from figures.seq2seq import Looked
 
 from solutions.seq2seq import beam_search, greedy
-
-ROOT = Path(__file__).resolve().parent.parent
-STYLE = (ROOT / "book/_static/course.css").read_text(encoding="utf-8")
-
-
-def opened(chromium, name: str, html: str):
-    script = (ROOT / f"book/_static/{name}.js").read_text(encoding="utf-8")
-    page = chromium.new_page(viewport={"width": 390, "height": 900})
-    page.set_content(f"<style>{STYLE}</style>{html}<script>{script}</script>")
-    page.wait_for_selector(f".rnn-{name}.rnn-widget")
-    return page
 
 
 def move(page, selector: str, value: float) -> None:
@@ -48,8 +35,8 @@ def test_probabilities_are_probabilities_and_greedy_search_is_misled():
 
 
 @pytest.mark.browser
-def test_the_browsers_search_is_pythons(chromium):
-    page = opened(chromium, "beam", lab.beam_html())
+def test_the_browsers_search_is_pythons(open_widget):
+    page = open_widget("beam", lab.beam_html())
     best = " ".join(lab.WORDS[k] for k in lab.most_probable()[0])
     for width in range(1, 6):
         for power in (0.0, 0.7, 1.5):
@@ -65,8 +52,8 @@ def test_the_browsers_search_is_pythons(chromium):
 
 
 @pytest.mark.browser
-def test_beam_search_can_be_used_with_keys(chromium):
-    page = opened(chromium, "beam", lab.beam_html())
+def test_beam_search_can_be_used_with_keys(open_widget):
+    page = open_widget("beam", lab.beam_html())
     page.focus("#rnn-beam-0-width")
     page.keyboard.press("ArrowRight")
     assert "Found: a dog (end)" in page.inner_text(".rnn-beam-said")
@@ -75,13 +62,13 @@ def test_beam_search_can_be_used_with_keys(chromium):
 
 
 @pytest.mark.browser
-def test_where_it_looks_is_what_the_weights_say(chromium):
+def test_where_it_looks_is_what_the_weights_say(open_widget):
     rng = np.random.default_rng(0)
     looked = []
     for source, said in (("3 mai 2019", "2019"), ("<b>&", "1")):
         alpha = rng.dirichlet(np.ones(len(source)) / 3, len(said) + 1)
         looked.append(Looked(source, said, alpha))
-    page = opened(chromium, "attend", lab.attend_html(looked))
+    page = open_widget("attend", lab.attend_html(looked))
     for n, each in enumerate(looked):
         page.select_option("#rnn-attend-0-example", str(n))
         for t, symbol in enumerate([*each.said, "(end)"]):

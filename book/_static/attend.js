@@ -2,19 +2,12 @@
 // weights: a <div class="rnn-attend"> with JSON inside, written by attend_html() in
 // book/figures/seq2seq_widgets.py: [{source: [...], said: [...], weights: [[source] for each said]}].
 // Without this script the sentence in the <div> stays.
-(function () {
+(window.rnnWidgets = window.rnnWidgets || []).push([".rnn-attend", (shared) => {
   "use strict";
 
-  const SVG = "http://www.w3.org/2000/svg";
-  const HEIGHT = 90;
+  const { element, slider, onResize } = shared;
 
-  function element(name, attributes, parent, text) {
-    const made = document.createElementNS(SVG, name);
-    for (const key of Object.keys(attributes)) made.setAttribute(key, attributes[key]);
-    if (text !== undefined) made.textContent = text;
-    parent.appendChild(made);
-    return made;
-  }
+  const HEIGHT = 90;
 
   const visible = (symbol) => (symbol === " " ? "␣" : symbol);
 
@@ -33,15 +26,9 @@
     example.id = choice.htmlFor;
     examples.forEach((each, n) => example.append(new Option(each.source.join(""), n)));
     choice.append(example);
-    const label = document.createElement("label");
-    label.htmlFor = `${prefix}-symbol`;
-    label.append("Symbol of the translation");
-    const output = document.createElement("output");
-    output.htmlFor = label.htmlFor;
-    label.append(output);
-    const symbol = document.createElement("input");
-    Object.assign(symbol, { type: "range", id: label.htmlFor, min: 1, step: 1 });
-    root.append(choice, label, symbol);
+    root.append(choice);
+    const { input: symbol, output } = slider(root, `${prefix}-symbol`, "Symbol of the translation",
+      { min: 1, step: 1 });
 
     const svg = element("svg", { "aria-hidden": "true", focusable: "false" }, root);
     svg.style.width = "100%";
@@ -87,21 +74,9 @@
     });
     symbol.value = 1;
     symbol.addEventListener("input", draw);
-    if ("ResizeObserver" in window) {
-      let before = 0;
-      new ResizeObserver(() => {
-        if (root.clientWidth !== before) {
-          before = root.clientWidth;
-          draw();
-        }
-      }).observe(root);
-    }
+    onResize(root, draw);
     draw();
   }
 
-  function startAll() {
-    document.querySelectorAll(".rnn-attend:not(.rnn-widget)").forEach(start);
-  }
-  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", startAll);
-  else startAll();
-})();
+  return start;
+}]);

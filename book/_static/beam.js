@@ -2,8 +2,10 @@
 // with JSON inside, written by beam_html() in book/figures/seq2seq_widgets.py: {words, begin, end,
 // limit, logp: [[log-probability of each word after word k], ...], best: the most probable sequence}.
 // Without this script the sentence in the <div> stays.
-(function () {
+(window.rnnWidgets = window.rnnWidgets || []).push([".rnn-beam", (shared) => {
   "use strict";
+
+  const { slider } = shared;
 
   // The same search as beam_search in solutions/seq2seq.py: (6.20) and (6.21).
   function search(model, width, power) {
@@ -31,28 +33,16 @@
 
   const shown = (value) => value.toFixed(2).replace(/^-(0\.0+)$/, "$1").replace("-", "−");
 
-  function slider(parent, id, name, max, step, value) {
-    const label = document.createElement("label");
-    label.htmlFor = id;
-    label.append(name);
-    const output = document.createElement("output");
-    output.htmlFor = id;
-    label.append(output);
-    const input = document.createElement("input");
-    Object.assign(input, { type: "range", id, min: step === 1 ? 1 : 0, max, step });
-    input.value = value;
-    parent.append(label, input);
-    return { input, output };
-  }
-
   function start(root, number) {
     const model = JSON.parse(root.querySelector("script").textContent);
     root.textContent = "";
     root.classList.add("rnn-widget");
     root.setAttribute("role", "group");
     root.setAttribute("aria-label", "Beam search");
-    const width = slider(root, `rnn-beam-${number}-width`, "Beam width", 5, 1, 1);
-    const power = slider(root, `rnn-beam-${number}-power`, "Length penalty γ", 1.5, 0.1, 0);
+    const width = slider(root, `rnn-beam-${number}-width`, "Beam width",
+      { min: 1, max: 5, step: 1 }, 1);
+    const power = slider(root, `rnn-beam-${number}-power`, "Length penalty γ",
+      { min: 0, max: 1.5, step: 0.1 }, 0);
 
     const steps = document.createElement("div");
     steps.className = "rnn-beam-steps";
@@ -102,9 +92,5 @@
     draw();
   }
 
-  function startAll() {
-    document.querySelectorAll(".rnn-beam:not(.rnn-widget)").forEach(start);
-  }
-  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", startAll);
-  else startAll();
-})();
+  return start;
+}]);

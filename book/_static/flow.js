@@ -2,39 +2,18 @@
 // <div class="rnn-flow"> with JSON inside, written by flow_html() in book/figures/bptt.py:
 // {steps: T, gains: [...], tanh: [[T norms] for each gain], linear: the same}.
 // Without this script the sentence in the <div> stays.
-(function () {
+(window.rnnWidgets = window.rnnWidgets || []).push([".rnn-flow", (shared) => {
   "use strict";
 
-  const SVG = "http://www.w3.org/2000/svg";
+  const { element, slider, onResize } = shared;
+
   const TOP = 3; // decades above and below 1 that the drawing shows
   const BOTTOM = -6;
-
-  function element(name, attributes, parent, text) {
-    const made = document.createElementNS(SVG, name);
-    for (const key of Object.keys(attributes)) made.setAttribute(key, attributes[key]);
-    if (text !== undefined) made.textContent = text;
-    parent.appendChild(made);
-    return made;
-  }
 
   function spoken(value) {
     if (value >= 0.01 && value < 1000) return String(Number(value.toPrecision(3)));
     const [mantissa, exponent] = value.toExponential(1).split("e");
     return `${mantissa} × 10^${Number(exponent)}`;
-  }
-
-  function slider(parent, id, name, min, max, value) {
-    const label = document.createElement("label");
-    label.htmlFor = id;
-    label.append(name);
-    const shown = document.createElement("output");
-    shown.htmlFor = id;
-    label.append(shown);
-    const input = document.createElement("input");
-    Object.assign(input, { type: "range", id, min, max, step: 1 });
-    input.value = value;
-    parent.append(label, input);
-    return { input, shown };
   }
 
   function start(root, number) {
@@ -46,9 +25,10 @@
     root.setAttribute("role", "group");
     root.setAttribute("aria-label", "The gradient flowing back through time");
 
-    const gain = slider(root, `${prefix}-gain`, "Gain of W", 0, data.gains.length - 1,
-      data.gains.indexOf(1.2));
-    const back = slider(root, `${prefix}-back`, "Steps back from the loss", 0, T - 1, T - 1);
+    const gain = slider(root, `${prefix}-gain`, "Gain of W",
+      { min: 0, max: data.gains.length - 1, step: 1 }, data.gains.indexOf(1.2));
+    const back = slider(root, `${prefix}-back`, "Steps back from the loss",
+      { min: 0, max: T - 1, step: 1 }, T - 1);
 
     const choice = document.createElement("label");
     choice.style.justifyContent = "flex-start";
@@ -70,8 +50,8 @@
       const reached = Number(back.input.value); // how many steps the backward pass has gone
       const g = data.gains[Number(gain.input.value)];
       const here = T - reached; // the state, 1 ... T
-      gain.shown.textContent = g.toFixed(1);
-      back.shown.textContent = reached;
+      gain.output.textContent = g.toFixed(1);
+      back.output.textContent = reached;
       gain.input.setAttribute("aria-valuetext", g.toFixed(1));
       const sentence = reached === 0
         ? `At h(${T}), where the loss is, the gradient counts as 1.`
@@ -156,23 +136,9 @@
     gain.input.addEventListener("input", draw);
     back.input.addEventListener("input", draw);
     linear.addEventListener("change", draw);
-    if ("ResizeObserver" in window) {
-      let before = 0;
-      new ResizeObserver(() => {
-        if (root.clientWidth !== before) {
-          before = root.clientWidth;
-          draw();
-        }
-      }).observe(root);
-    } else {
-      window.addEventListener("resize", draw);
-    }
+    onResize(root, draw);
     draw();
   }
 
-  function startAll() {
-    document.querySelectorAll(".rnn-flow:not(.rnn-widget)").forEach(start);
-  }
-  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", startAll);
-  else startAll();
-})();
+  return start;
+}]);

@@ -2,10 +2,11 @@
 // <div class="rnn-gates"> with JSON inside, written by unit_html() in book/figures/gates.py:
 // {lstm: {U: [4], W: [4], b: [4]}, gru: {U: [3], W: [3], b: [3]}}, blocks i, f, o, g and r, u, n.
 // Without this script the sentence in the <div> stays.
-(function () {
+(window.rnnWidgets = window.rnnWidgets || []).push([".rnn-gates", (shared) => {
   "use strict";
 
-  const SVG = "http://www.w3.org/2000/svg";
+  const { element, slider, onResize } = shared;
+
   const DIGITS = 3;
   const KINDS = {
     lstm: "LSTM",
@@ -33,29 +34,8 @@
     return { r, u, n, h };
   }
 
-  function element(name, attributes, parent, text) {
-    const made = document.createElementNS(SVG, name);
-    for (const key of Object.keys(attributes)) made.setAttribute(key, attributes[key]);
-    if (text !== undefined) made.textContent = text;
-    parent.appendChild(made);
-    return made;
-  }
-
   function shown(value) {
     return value.toFixed(DIGITS).replace(/^-(0\.0+)$/, "$1").replace("-", "−");
-  }
-
-  function slider(parent, id, name, min, max) {
-    const label = document.createElement("label");
-    label.htmlFor = id;
-    label.append(name);
-    const output = document.createElement("output");
-    output.htmlFor = id;
-    label.append(output);
-    const input = document.createElement("input");
-    Object.assign(input, { type: "range", id, min, max, step: "any" });
-    parent.append(label, input);
-    return { label, input, output };
   }
 
   function start(root, number) {
@@ -77,10 +57,11 @@
     root.append(choice);
 
     const inputs = {
-      x: slider(root, `${prefix}-x`, "Input x", -2, 2),
-      h: slider(root, `${prefix}-h`, "Hidden state before, h", -1, 1),
-      c: slider(root, `${prefix}-c`, "Cell state before, c", -3, 3),
-      bias: slider(root, `${prefix}-bias`, "Bias of the forget or update gate", -5, 5),
+      x: slider(root, `${prefix}-x`, "Input x", { min: -2, max: 2, step: "any" }),
+      h: slider(root, `${prefix}-h`, "Hidden state before, h", { min: -1, max: 1, step: "any" }),
+      c: slider(root, `${prefix}-c`, "Cell state before, c", { min: -3, max: 3, step: "any" }),
+      bias: slider(root, `${prefix}-bias`, "Bias of the forget or update gate",
+        { min: -5, max: 5, step: "any" }),
     };
     for (const name of Object.keys(inputs)) {
       const { input } = inputs[name];
@@ -162,23 +143,9 @@
     }
 
     kind.addEventListener("change", draw);
-    if ("ResizeObserver" in window) {
-      let before = 0;
-      new ResizeObserver(() => {
-        if (root.clientWidth !== before) {
-          before = root.clientWidth;
-          draw();
-        }
-      }).observe(root);
-    } else {
-      window.addEventListener("resize", draw);
-    }
+    onResize(root, draw);
     draw();
   }
 
-  function startAll() {
-    document.querySelectorAll(".rnn-gates:not(.rnn-widget)").forEach(start);
-  }
-  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", startAll);
-  else startAll();
-})();
+  return start;
+}]);

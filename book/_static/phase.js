@@ -1,10 +1,11 @@
 // One unit, h <- tanh(w h + b): cobweb, phase line and fixed points, with three sliders.  The page
 // has a <div class="rnn-phase" data-w data-b data-start>, written by phase_html() in
 // book/figures/dynamics.py.  Without this script the sentence in the <div> stays.
-(function () {
+(window.rnnWidgets = window.rnnWidgets || []).push([".rnn-phase", (shared) => {
   "use strict";
 
-  const SVG = "http://www.w3.org/2000/svg";
+  const { element, slider, onResize } = shared;
+
   const STEPS = 40; // of the cobweb
 
   // The fixed points, by bisection between the turns of b(h) = artanh h - w h, (1.9) and (1.11).
@@ -33,27 +34,6 @@
   const said = (value, digits) => value.toFixed(digits).replace(/^-(0\.?0*)$/, "$1")
     .replace("-", "−");
 
-  function element(name, attributes, parent) {
-    const made = document.createElementNS(SVG, name);
-    for (const key of Object.keys(attributes)) made.setAttribute(key, attributes[key]);
-    parent.appendChild(made);
-    return made;
-  }
-
-  function slider(parent, id, name, limit, step, value) {
-    const label = document.createElement("label");
-    label.htmlFor = id;
-    label.append(name);
-    const shown = document.createElement("output");
-    shown.htmlFor = id;
-    label.append(shown);
-    const input = document.createElement("input");
-    Object.assign(input, { type: "range", id, min: -limit, max: limit, step });
-    input.value = value;
-    parent.append(label, input);
-    return { input, shown };
-  }
-
   function start(root, number) {
     const prefix = `rnn-phase-${number}`;
     const begin = { ...root.dataset };
@@ -62,9 +42,9 @@
     root.setAttribute("role", "group");
     root.setAttribute("aria-label", "One unit: cobweb and fixed points");
     const sliders = {
-      w: slider(root, `${prefix}-w`, "Weight w", 3, 0.05, begin.w),
-      b: slider(root, `${prefix}-b`, "Bias b", 1.2, 0.01, begin.b),
-      h: slider(root, `${prefix}-h`, "Start h(0)", 1, 0.05, begin.start),
+      w: slider(root, `${prefix}-w`, "Weight w", { min: -3, max: 3, step: 0.05 }, begin.w),
+      b: slider(root, `${prefix}-b`, "Bias b", { min: -1.2, max: 1.2, step: 0.01 }, begin.b),
+      h: slider(root, `${prefix}-h`, "Start h(0)", { min: -1, max: 1, step: 0.05 }, begin.start),
     };
     const svg = element("svg", { "aria-hidden": "true", focusable: "false" }, root);
     svg.style.width = "100%";
@@ -94,7 +74,7 @@
       while (run.length <= 1000) run.push(Math.tanh(w * run[run.length - 1] + b));
       for (const [key, digits] of [["w", 2], ["b", 2], ["h", 2]]) {
         const text = said(Number(sliders[key].input.value), digits);
-        sliders[key].shown.textContent = text;
+        sliders[key].output.textContent = text;
         sliders[key].input.setAttribute("aria-valuetext", text);
       }
       const points = fixedPoints(w, b);
@@ -163,23 +143,9 @@
     }
 
     for (const { input } of Object.values(sliders)) input.addEventListener("input", draw);
-    if ("ResizeObserver" in window) {
-      let before = 0;
-      new ResizeObserver(() => {
-        if (root.clientWidth !== before) {
-          before = root.clientWidth;
-          draw();
-        }
-      }).observe(root);
-    } else {
-      window.addEventListener("resize", draw);
-    }
+    onResize(root, draw);
     draw();
   }
 
-  function startAll() {
-    document.querySelectorAll(".rnn-phase:not(.rnn-widget)").forEach(start);
-  }
-  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", startAll);
-  else startAll();
-})();
+  return start;
+}]);

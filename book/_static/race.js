@@ -3,10 +3,10 @@
 // {steps, grounds: {name: {start, box, lines}}, rules: {name: {rate, colour, dashed}}}.
 // The walks are computed here, so that rates can be changed; a test holds them against Python's.
 // Without this script the sentence in the <div> stays.
-(function () {
+(window.rnnWidgets = window.rnnWidgets || []).push([".rnn-race", (shared) => {
   "use strict";
 
-  const SVG = "http://www.w3.org/2000/svg";
+  const { element, slider, onResize } = shared;
 
   const VALUE = {
     valley: ([x, y]) => 0.5 * (x * x + 30 * y * y),
@@ -72,29 +72,11 @@
     return path;
   }
 
-  function element(name, attributes, parent, text) {
-    const made = document.createElementNS(SVG, name);
-    for (const key of Object.keys(attributes)) made.setAttribute(key, attributes[key]);
-    if (text !== undefined) made.textContent = text;
-    parent.appendChild(made);
-    return made;
-  }
-
   function html(name, parent, properties) {
     const made = document.createElement(name);
     Object.assign(made, properties);
     parent.append(made);
     return made;
-  }
-
-  function slider(parent, id, name, min, max, step, value) {
-    const label = html("label", parent, { htmlFor: id });
-    label.append(name);
-    const shown = html("output", label, {});
-    shown.htmlFor = id;
-    const input = html("input", parent, { type: "range", id, min, max, step });
-    input.value = value;
-    return { input, shown };
   }
 
   function spoken(value) {
@@ -134,8 +116,8 @@
       return box;
     });
 
-    const times = slider(root, `${prefix}-rate`, "Rates, times", -3, 3, 0.5, 0);
-    const time = slider(root, `${prefix}-step`, "Step", 0, data.steps, 1, 30);
+    const times = slider(root, `${prefix}-rate`, "Rates, times", { min: -3, max: 3, step: 0.5 }, 0);
+    const time = slider(root, `${prefix}-step`, "Step", { min: 0, max: data.steps, step: 1 }, 30);
     const play = html("button", root, { type: "button", textContent: "Play" });
 
     const svg = element("svg", { "aria-hidden": "true", focusable: "false" }, root);
@@ -161,9 +143,9 @@
       const field = data.grounds[ground.value];
       const [left, right, bottom, top] = field.box;
       const factor = 2 ** Number(times.input.value);
-      times.shown.textContent = spoken(factor);
+      times.output.textContent = spoken(factor);
       times.input.setAttribute("aria-valuetext", spoken(factor));
-      time.shown.textContent = step;
+      time.output.textContent = step;
 
       const width = Math.max(260, svg.clientWidth || root.clientWidth - 34 || 600);
       const height = Math.min(360, width * 0.62);
@@ -230,24 +212,10 @@
       draw();
     });
     boxes.forEach((box) => box.addEventListener("change", draw));
-    if ("ResizeObserver" in window) {
-      let before = 0;
-      new ResizeObserver(() => {
-        if (root.clientWidth !== before) {
-          before = root.clientWidth;
-          draw();
-        }
-      }).observe(root);
-    } else {
-      window.addEventListener("resize", draw);
-    }
+    onResize(root, draw);
     run();
   }
 
   window.rnnRace = { walk };
-  function startAll() {
-    document.querySelectorAll(".rnn-race:not(.rnn-widget)").forEach(start);
-  }
-  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", startAll);
-  else startAll();
-})();
+  return start;
+}]);

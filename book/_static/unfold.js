@@ -3,32 +3,13 @@
 // {wirings: [{name, rows: [[letter, role], ...] from bottom to top,
 //             arrows: [[source, target, delay, "weights"], ...]}, ...]}.
 // Without this script the sentence in the <div> stays.
-(function () {
+(window.rnnWidgets = window.rnnWidgets || []).push([".rnn-unfold", (shared) => {
   "use strict";
 
-  const SVG = "http://www.w3.org/2000/svg";
+  const { element, labelled, onResize } = shared;
+
   const MOST = 8; // steps
   const INK = { input: "#006ac0", state: "#b84400", output: "#00a778" }; // as in course/figures.py
-
-  function element(name, attributes, parent, text) {
-    const made = document.createElementNS(SVG, name);
-    for (const key of Object.keys(attributes)) made.setAttribute(key, attributes[key]);
-    if (text !== undefined) made.textContent = text;
-    parent.appendChild(made);
-    return made;
-  }
-
-  function labelled(parent, id, name, input) {
-    const label = document.createElement("label");
-    label.htmlFor = id;
-    label.append(name);
-    const shown = document.createElement("output");
-    shown.htmlFor = id;
-    label.append(shown);
-    input.id = id;
-    parent.append(label, input);
-    return shown;
-  }
 
   function line(svg, from, to, radius, bend) {
     const [x, y] = from;
@@ -85,7 +66,7 @@
     const slider = document.createElement("input");
     Object.assign(slider, { type: "range", min: 0, max: MOST, step: 1 });
     slider.value = 3;
-    const shown = labelled(root, `${prefix}-steps`, "Steps τ (0: folded)", slider);
+    const { output: shown } = labelled(root, `${prefix}-steps`, "Steps τ (0: folded)", slider);
 
     const svg = element("svg", { "aria-hidden": "true", focusable: "false" }, root);
     svg.style.width = "100%";
@@ -191,23 +172,9 @@
 
     slider.addEventListener("input", draw);
     wiring.addEventListener("change", draw);
-    if ("ResizeObserver" in window) {
-      let before = 0;
-      new ResizeObserver(() => {
-        if (root.clientWidth !== before) {
-          before = root.clientWidth;
-          draw();
-        }
-      }).observe(root);
-    } else {
-      window.addEventListener("resize", draw);
-    }
+    onResize(root, draw);
     draw();
   }
 
-  function startAll() {
-    document.querySelectorAll(".rnn-unfold:not(.rnn-widget)").forEach(start);
-  }
-  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", startAll);
-  else startAll();
-})();
+  return start;
+}]);

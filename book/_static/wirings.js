@@ -2,20 +2,13 @@
 // a <div class="rnn-wirings"> with JSON and a panel for each wiring, written by chooser_html() in
 // book/figures/wirings.py: [{title, rows: [...], modes: [{name, nodes: [[letter, step, role], ...],
 // edges: [[from, to, [weights]], ...]}]}, ...].  Without this script all panels stay in sight.
-(function () {
+(window.rnnWidgets = window.rnnWidgets || []).push([".rnn-wirings", (shared) => {
   "use strict";
 
-  const SVG = "http://www.w3.org/2000/svg";
+  const { element, onResize } = shared;
+
   const COLOURS = { input: "#006ac0", state: "#b84400", output: "#00a778" };
   const ROW = 62;
-
-  function element(name, attributes, parent, text) {
-    const made = document.createElementNS(SVG, name);
-    for (const key of Object.keys(attributes)) made.setAttribute(key, attributes[key]);
-    if (text !== undefined) made.textContent = text;
-    parent.appendChild(made);
-    return made;
-  }
 
   // A letter with its index below, as in "h_1", and its step above.
   function letter(parent, attributes, name, step) {
@@ -85,13 +78,12 @@
     const select = document.createElement("select");
     select.id = label.htmlFor = `${prefix}-node`;
     label.append("What does this depend on?", select);
-    const drawing = document.createElementNS(SVG, "svg");
-    drawing.setAttribute("aria-hidden", "true");
-    drawing.setAttribute("focusable", "false");
-    drawing.style.width = "100%";
     const sentence = document.createElement("p");
     sentence.setAttribute("aria-live", "polite");
-    top.append(modes, label, drawing, sentence);
+    top.append(modes, label);
+    const drawing = element("svg", { "aria-hidden": "true", focusable: "false" }, top);
+    drawing.style.width = "100%";
+    top.append(sentence);
     select.addEventListener("change", pick);
 
     function show() {
@@ -203,23 +195,9 @@
       });
     }
 
-    if ("ResizeObserver" in window) {
-      let before = root.clientWidth;
-      new ResizeObserver(() => {
-        if (root.clientWidth !== before) {
-          before = root.clientWidth;
-          draw();
-        }
-      }).observe(root);
-    } else {
-      window.addEventListener("resize", draw);
-    }
+    onResize(root, draw);
     show();
   }
 
-  function startAll() {
-    document.querySelectorAll(".rnn-wirings:not(.rnn-widget)").forEach(start);
-  }
-  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", startAll);
-  else startAll();
-})();
+  return start;
+}]);
