@@ -26,13 +26,13 @@ c.FileNameCollectorPlugin.named_regexp = (
 c.ZipCollectApp.extractor_plugin = "autograder.collect.Extractor"
 
 # Whatever was handed in is read, and its graded cells are put right: deleted, renamed, doubled or
-# changed ones too.  This does what DeduplicateIds and OverwriteCells did, and what they left.
+# changed ones too.  This does what DeduplicateIds and OverwriteCells did, and what they left; and
+# since it writes every mark anew, there is nothing for CheckCellMetadata to find.
 c.Autograde.exporter_class = "autograder.repair.SubmissionExporter"
 c.Autograde.sanitize_preprocessors = [
     "autograder.repair.Repair",
     "nbgrader.preprocessors.ClearOutput",
     "nbgrader.preprocessors.OverwriteKernelspec",
-    "nbgrader.preprocessors.CheckCellMetadata",
 ]
 
 # Students' code runs in a jail, and the scores are made outside it.  Budgets are traits of
@@ -44,7 +44,6 @@ c.Autograde.autograde_preprocessors = [
     "nbgrader.preprocessors.LimitOutput",
     "nbgrader.preprocessors.SaveAutoGrades",
     "nbgrader.preprocessors.AssignLatePenalties",
-    "nbgrader.preprocessors.CheckCellMetadata",
 ]
 
 # What students write in Markdown is shown without scripts, links that run, and remote pictures.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import gc
+import importlib
 import io
 import os
 import select
@@ -80,6 +81,10 @@ def _warm_up(with_torch: bool, replaced: list[str], course: str) -> Any:
     from traitlets.config import Config
 
     _toolkit()
+    # Whatever is not imported by now, each question's fork imports anew; and a copy of course/ has
+    # no bytecode.
+    for name in ("course.adapters", "course.datasets", "course.graphs", "numpy.random"):
+        importlib.import_module(name)
     config = Config()
     config.HistoryManager.enabled = False
     config.InteractiveShell.colors = "NoColor"
