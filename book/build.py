@@ -252,7 +252,7 @@ def build(out: Path) -> None:
             shutil.rmtree(old)  # outputs of code that is no more
     # Sphinx looks at pages alone.  It starts afresh if anything beneath them has changed, and after
     # a failure, since a page that it has read once does not give its warnings again.
-    beneath = digest(all_but(".md", ".bib", ".css", ".ipynb"))
+    beneath = digest(all_but(".md", ".bib", ".css"))
     written = out / "beneath"
     fresh = not (stamp.is_file() and written.is_file() and written.read_text() == beneath)
     stamp.unlink(missing_ok=True)

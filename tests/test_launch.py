@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import http.server
 import importlib.util
@@ -239,10 +240,13 @@ def test_a_new_notebook_comes_into_the_book(small, published):
     book = json.loads(path.read_text(encoding="utf-8"))
     book["metadata"]["title"] = "changed"
     path.write_text(json.dumps(book), encoding="utf-8")
+    carried = base64.b64encode(path.read_bytes()).decode()
+    assert carried not in (published / "03-bptt.html").read_text(encoding="utf-8")
     done = build(small, REPOSITORY=GITHUB, JUPYTERHUB="https://hub.example.org")
     assert done.returncode == 0, done.stderr
     assert "done in" in done.stdout
     assert (published / "notebooks/bptt.ipynb").read_bytes() == path.read_bytes()
+    assert carried in (published / "03-bptt.html").read_text(encoding="utf-8")
 
 
 def test_a_bad_setting_stops_the_build_at_once(small, published):
@@ -282,7 +286,7 @@ def test_a_click_downloads(chromium, plain, served, scheme, name):
     if name == "course.zip":
         page.locator(".rnn-open summary").click()
     with page.expect_download() as started:
-        page.locator(f".rnn-open a[href$='{name}']").click()
+        page.locator(f".rnn-open a[download='{name}']").click()
     assert started.value.suggested_filename == name
     got = Path(started.value.path()).read_bytes()
     assert got == (plain / "notebooks" / name).read_bytes()
@@ -304,6 +308,9 @@ def test_the_bar_fits_and_opens_with_the_keyboard(chromium, published, width):
         "Open in Binder",
         "Open in JupyterHub",
     ]
+    page.add_script_tag(path=build_script().get_mathjax() / "axe.min.js")
+    found = page.evaluate("async () => (await axe.run('.rnn-open')).violations.map(v => v.help)")
+    assert found == []
     bar.locator("summary").focus()
     page.keyboard.press("Enter")
     assert "pip install course.zip" in bar.locator("details p").inner_text()

@@ -7,6 +7,7 @@ course/yours.py names, and without one there are none.
 
 from __future__ import annotations
 
+import base64
 import re
 import shutil
 import zipfile
@@ -30,9 +31,14 @@ def notebook(page: str) -> Path | None:
     return path if path and path.is_file() else None
 
 
-def bar(file: str, published: Repository | None, jupyterhub: str = "") -> str:
-    """The links of a chapter, as HTML."""
-    links = [(f"{NOTEBOOKS}/{file}", "Download", f' download="{file}"')]
+def bar(path: Path, published: Repository | None, jupyterhub: str = "") -> str:
+    """The links to a notebook, as HTML.
+
+    The first one carries the notebook itself, too, for pages opened from a disk: _static/open.js.
+    """
+    file = path.name
+    carried = base64.b64encode(path.read_bytes()).decode()
+    links = [(f"{NOTEBOOKS}/{file}", "Download", f' download="{file}" data-file="{carried}"')]
     if published:
         links += [
             (address, f"Open in {name}", "")
@@ -83,7 +89,7 @@ class OpenTheNotebook(SphinxPostTransform):
         title = next(self.document.findall(nodes.title), None)
         if path is None or title is None:
             return
-        links = bar(path.name, repository(yours.REPOSITORY), hub(yours.JUPYTERHUB))
+        links = bar(path, repository(yours.REPOSITORY), hub(yours.JUPYTERHUB))
         title.parent.insert(title.parent.index(title) + 1, nodes.raw("", links, format="html"))
 
 
