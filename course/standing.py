@@ -112,7 +112,8 @@ def _whole_course(folder: Path) -> None:
             f" {points:>2g} of {total:g} points{f', {note}' if note else ''}"
         )
         about = [f"{right} right", f"{points:g} of {total:g} points", note]
-        rows.append([escape(f"{found.number}. {found.title}"), _tiles(stands), *about])
+        title = f'<div style="white-space: normal">{found.number}. {escape(found.title)}</div>'
+        rows.append([title, _tiles(stands), *about])
     right, points, total = _counts(every)
     heading = f"The course: {right} exercises right, {points:g} of {total:g} points"
     more = f'One chapter, line by line: progress("{_latest()}")'
@@ -164,10 +165,10 @@ def _tiles(stands: list[tuple[Exercise, Stand]]) -> str:
 
 def _card(heading: str, share: float, rows: list[list[str]], more: str) -> str:
     """A heading over a bar as long as the share of the points, then a table; cells are HTML."""
-    cell = "<td style='text-align: left; white-space: nowrap'>{}</td>"
+    cell = '<td style="text-align: left; white-space: nowrap">{}</td>'
     table = "".join(f"<tr>{''.join(map(cell.format, row))}</tr>" for row in rows)
     return (
-        '<div style="max-width: 62em; overflow-x: auto; padding: 0.3em 0">'
+        '<div style="max-width: 64em; overflow-x: auto; padding: 0.3em 0">'
         f"<div><strong>{escape(heading)}</strong></div>"
         '<div style="height: 0.5em; margin: 0.5em 0; border-radius: 0.25em; overflow: hidden;'
         ' background: rgba(128, 128, 128, 0.25)">'
