@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 from course.exercise import CourseError
@@ -14,7 +15,20 @@ NOTEBOOKS = "notebooks"
 TOOLKIT = "course.zip"
 """The folder course/ as one file, which pip can install.  The built book carries it."""
 
+_HERE = Path(__file__).resolve().parent
+
 _WANT = 'want "https://github.com/OWNER/NAME", or another branch: ".../OWNER/NAME/tree/BRANCH"'
+
+
+def toolkit() -> dict[str, Path]:
+    """The files of the folder course/ by their names from above it, without what Python leaves."""
+    found = {
+        f"course/{path.relative_to(_HERE).as_posix()}": path
+        for path in sorted(_HERE.rglob("*"))
+        if path.is_file()
+    }
+    made = re.compile(r"/(__pycache__|\.[^/]*|[^/]*\.egg-info|build)(/|$)")
+    return {name: path for name, path in found.items() if not made.search(name)}
 
 
 @dataclass(frozen=True)

@@ -235,6 +235,23 @@ def test_the_toolkit_is_what_git_knows_of_course(plain, tmp_path):
     assert set(there) == set(ZipFile(tmp_path / "one/course.zip").namelist())
 
 
+def test_pip_takes_the_toolkit(plain, tmp_path):
+    """The file alone, without what it depends on: that is installed here already."""
+    shutil.copy(plain / "notebooks/course.zip", tmp_path)
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", "site"]
+    done = subprocess.run(
+        [*install, "course.zip"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    code = "import course; print(course.__file__); course.about(); course.progress('bptt')"
+    alone = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(tmp_path / "site")}
+    said = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=alone, capture_output=True, text=True
+    )
+    assert said.stdout.startswith(str(tmp_path / "site")), said.stderr
+    assert "0 of 10 right" in said.stdout
+
+
 def test_a_new_notebook_comes_into_the_book(small, published):
     path = small / "notebooks/bptt.ipynb"
     book = json.loads(path.read_text(encoding="utf-8"))

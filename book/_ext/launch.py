@@ -19,7 +19,7 @@ from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
 
 from course import yours
-from course.repository import NOTEBOOKS, TOOLKIT, Repository, hub, repository
+from course.repository import NOTEBOOKS, TOOLKIT, Repository, hub, repository, toolkit
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -69,12 +69,8 @@ def pack(out: Path) -> None:
     for path in sorted((ROOT / NOTEBOOKS).glob("*.ipynb")):
         shutil.copyfile(path, out / path.name)
     with zipfile.ZipFile(out / TOOLKIT, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in sorted((ROOT / "course").rglob("*")):
-            parts = path.relative_to(ROOT).parts
-            made = any(p == "__pycache__" or p.startswith(".") or "egg-info" in p for p in parts)
-            if path.is_file() and not made:
-                entry = zipfile.ZipInfo("/".join(parts))
-                archive.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
+        for name, path in toolkit().items():
+            archive.writestr(zipfile.ZipInfo(name), path.read_bytes(), zipfile.ZIP_DEFLATED)
 
 
 class OpenTheNotebook(SphinxPostTransform):
