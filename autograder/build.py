@@ -23,9 +23,9 @@ from nbgrader.preprocessors import ClearOutput, ClearSolutions, ComputeChecksums
 from traitlets.config import Config
 
 from autograder import verify
-from course import fixtures, hints, yours
+from course import fixtures, hints
 from course.exercise import Chapter, Exercise, Question, chapter
-from course.repository import TOOLKIT, Repository, repository
+from course.repository import TOOLKIT, Repository, of_this_class
 
 HOUSE = Path(__file__).resolve().parent.parent
 SOLUTIONS = HOUSE / "solutions"
@@ -79,7 +79,7 @@ def source_notebook(name: str) -> NotebookNode:
     if len(lines) != len(read.cells):
         raise BuildError(f"{path}: every cell, the first too, starts with a line '# %%'")
     cells: list[NotebookNode] = []
-    first = new_code_cell(first_cell(repository(yours.REPOSITORY)))
+    first = new_code_cell(first_cell(of_this_class()[0]))
     seen: set[str] = set()
     for line, cell in zip(lines, read.cells, strict=True):
         if _left_out(found, cell):

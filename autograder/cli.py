@@ -137,14 +137,11 @@ def publish(
     """Write what students get, and nothing else: for a repository of their own.
 
     That is notebooks/, course/, a README, and binder/, from which Binder sets itself up.  Other
-    files in the folder stay.  Name the repository's address in course/yours.py first: then the
-    book's chapters and the notebooks lead there.
+    files in the folder stay.  Name the repository's address in course/yours.py and build first:
+    then the book's chapters and the notebooks lead there.
     """
-    from autograder.build import build as build_chapter
     from autograder.publish import publish as write
 
-    for name in CHAPTERS:
-        build_chapter(name)
     changed = write(to)
     said = f"{len(changed)} files written in {_short(to)}" if changed else "nothing has changed"
     out.print(said, highlight=False, soft_wrap=True)

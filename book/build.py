@@ -83,11 +83,10 @@ def all_but(*suffixes: str, own: bool = True) -> list[Path]:
 def check_settings() -> None:
     """Read where the chapters' links are to lead, before anything takes its time."""
     sys.path.insert(0, str(ROOT))
-    from course import CourseError, repository, yours
+    from course import CourseError, repository
 
     try:
-        repository.repository(yours.REPOSITORY)
-        repository.hub(yours.JUPYTERHUB)
+        repository.of_this_class()
     except CourseError as error:
         raise BuildError(str(error)) from None
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
+from course import yours
 from course.exercise import CourseError
 
 NOTEBOOKS = "notebooks"
@@ -77,6 +78,12 @@ class Repository:
             "urlpath": f"lab/tree/{name}/{NOTEBOOKS}/{notebook}",
         }
         return f"{hub}/hub/user-redirect/git-pull?{urlencode(asked, safe='/')}"
+
+
+def of_this_class() -> tuple[Repository | None, str]:
+    """What course/yours.py says of the repository, and of the hub ("" for none)."""
+    said = vars(yours)  # a class's own file may leave a setting out
+    return repository(said.get("REPOSITORY", "")), hub(said.get("JUPYTERHUB", ""))
 
 
 def repository(setting: str) -> Repository | None:

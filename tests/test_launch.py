@@ -18,8 +18,8 @@ from zipfile import ZipFile
 
 import pytest
 
-from course import CourseError
-from course.repository import Repository, hub, repository
+from course import CourseError, yours
+from course.repository import Repository, hub, of_this_class, repository
 
 HOUSE = Path(__file__).resolve().parent.parent
 GITHUB = "https://github.com/ada/rnn"
@@ -264,6 +264,12 @@ def test_a_new_notebook_comes_into_the_book(small, published):
     assert "done in" in done.stdout
     assert (published / "notebooks/bptt.ipynb").read_bytes() == path.read_bytes()
     assert carried in (published / "03-bptt.html").read_text(encoding="utf-8")
+
+
+def test_a_file_of_settings_without_these_has_no_links(monkeypatch):
+    monkeypatch.delattr(yours, "REPOSITORY")
+    monkeypatch.delattr(yours, "JUPYTERHUB")
+    assert of_this_class() == (None, "")
 
 
 def test_a_bad_setting_stops_the_build_at_once(small, published):

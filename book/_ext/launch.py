@@ -18,8 +18,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
 
-from course import yours
-from course.repository import NOTEBOOKS, TOOLKIT, Repository, hub, repository, toolkit
+from course.repository import NOTEBOOKS, TOOLKIT, Repository, of_this_class, toolkit
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -85,7 +84,7 @@ class OpenTheNotebook(SphinxPostTransform):
         title = next(self.document.findall(nodes.title), None)
         if path is None or title is None:
             return
-        links = bar(path, repository(yours.REPOSITORY), hub(yours.JUPYTERHUB))
+        links = bar(path, *of_this_class())
         title.parent.insert(title.parent.index(title) + 1, nodes.raw("", links, format="html"))
 
 
