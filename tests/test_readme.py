@@ -17,9 +17,23 @@ from course.exercise import CHAPTERS
 HOUSE = Path(__file__).resolve().parent.parent
 README = (HOUSE / "README.md").read_text(encoding="utf-8")
 CONTRIBUTING = (HOUSE / "CONTRIBUTING.md").read_text(encoding="utf-8")
-WORDS = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen".split()
-)
+WORDS = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+]
 
 
 def test_the_sample_of_a_check_is_what_a_check_prints(capsys):
