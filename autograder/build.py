@@ -25,6 +25,7 @@ from traitlets.config import Config
 from autograder import verify
 from course import fixtures, hints
 from course.exercise import Chapter, Exercise, Question, chapter
+from course.repository import TOOLKIT, Repository, of_this_class
 
 HOUSE = Path(__file__).resolve().parent.parent
 SOLUTIONS = HOUSE / "solutions"
@@ -33,6 +34,28 @@ CONFIG = Path(__file__).parent / "nbgrader_config.py"
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 GUARD = 'if __name__ == "__main__":\n'
+FIRST_CELL = """\
+# Run this first: it finds the course's toolkit, and says what you work with.
+import sys
+
+sys.path.append("..")  # a folder course/ may stand beside this notebook, or one level up
+{fetch}try:
+    from course import about
+
+    device = about()
+except ImportError as error:
+    lines = [
+        f"The toolkit of the course can't be imported: {{error}}.",
+        {advice!r},
+        "Then run this cell again.",
+    ]
+    error._render_traceback_ = lambda: lines
+    raise
+"""
+FETCH = """\
+if "google.colab" in sys.modules:
+    %pip install --quiet "{requirement}"
+"""
 STUB = "# YOUR CODE HERE\nraise NotImplementedError"
 TEXT_STUB = "YOUR ANSWER HERE"
 
@@ -56,10 +79,13 @@ def source_notebook(name: str) -> NotebookNode:
     if len(lines) != len(read.cells):
         raise BuildError(f"{path}: every cell, the first too, starts with a line '# %%'")
     cells: list[NotebookNode] = []
+    first = new_code_cell(first_cell(of_this_class()[0]))
     seen: set[str] = set()
     for line, cell in zip(lines, read.cells, strict=True):
         if _left_out(found, cell):
             continue
+        if cell.cell_type == "code" and first not in cells:
+            cells.append(first)
         cells += _cells(found, cell, _Place(path, line), seen)
     declared = [e.name for e in found.exercises] + [q.name for q in found.questions]
     missing = [each for each in declared if each not in seen]
@@ -84,6 +110,24 @@ def student_notebook(name: str) -> NotebookNode:
     for step in (LockCells, ClearSolutions, ClearOutput, ComputeChecksums):
         notebook, resources = step(config=config).preprocess(notebook, resources)
     return notebook
+
+
+def first_cell(published: Repository | None) -> str:
+    """Make the first code cell of every notebook: it finds the toolkit, or says how to get it.
+
+    Where it can't be imported, the cell fails with one line; in Colab it is fetched first, if the
+    class has published it.
+    """
+    if published is None:
+        fetch = ""
+        advice = (
+            f"Get {TOOLKIT} from the book (top of each chapter), put it beside this notebook, and"
+            f" run in a new cell:  %pip install {TOOLKIT}"
+        )
+    else:
+        fetch = FETCH.format(requirement=published.requirement)
+        advice = f'Run in a new cell:  %pip install "{published.requirement}"'
+    return FIRST_CELL.format(fetch=fetch, advice=advice).rstrip()
 
 
 def _left_out(found: Chapter, cell: NotebookNode) -> bool:

@@ -131,6 +131,23 @@ def build(
 
 
 @app.command()
+def publish(
+    to: Annotated[Path, typer.Argument(metavar="FOLDER", help="Made, if it is new.")],
+) -> None:
+    """Write what students get, and nothing else: for a repository of their own.
+
+    That is notebooks/, course/, a README, and binder/, from which Binder sets itself up.  Other
+    files in the folder stay.  Name the repository's address in course/yours.py and build first:
+    then the book's chapters and the notebooks lead there.
+    """
+    from autograder.publish import publish as write
+
+    changed = write(to)
+    said = f"{len(changed)} files written in {_short(to)}" if changed else "nothing has changed"
+    out.print(said, highlight=False, soft_wrap=True)
+
+
+@app.command()
 def grade(
     name: ChapterName,
     student: Annotated[

@@ -43,7 +43,7 @@ def say(text: str) -> None:
     print(f"book: {text}", flush=True)
 
 
-UNREAD = (".md", ".bib", ".css", ".js", ".yml", ".json", ".svg")
+UNREAD = (".md", ".bib", ".css", ".js", ".yml", ".json", ".svg", ".ipynb")
 """Suffixes of what no cell imports or reads."""
 
 
@@ -59,6 +59,7 @@ def digest(paths: list[Path]) -> str:
 def sources() -> list[Path]:
     """Return every file that a build depends on."""
     found = [ROOT / "requirements.txt", *(ROOT / "benchmarks").glob("*.json")]
+    found += (ROOT / "notebooks").glob("*.ipynb")  # they become part of the book
     for folder in IMPORTABLE:
         for path in (ROOT / folder).rglob("*"):
             hidden = {"__pycache__", "node_modules", ".ipynb_checkpoints"} & set(path.parts)
@@ -77,6 +78,17 @@ def all_but(*suffixes: str, own: bool = True) -> list[Path]:
         if (path.suffix not in suffixes or path.parent.name in ("benchmarks", "data"))
         and path not in ours
     ]
+
+
+def check_settings() -> None:
+    """Read where the chapters' links are to lead, before anything takes its time."""
+    sys.path.insert(0, str(ROOT))
+    from course import CourseError, repository
+
+    try:
+        repository.of_this_class()
+    except CourseError as error:
+        raise BuildError(str(error)) from None
 
 
 def get_mathjax() -> Path:
@@ -230,6 +242,7 @@ def build(out: Path) -> None:
         say(f"up to date: {out / 'html/index.html'}")
         return
 
+    check_settings()
     # What a cell can import, or read.  jupyter-cache itself looks at the cell's text alone.
     behind_cells = digest(all_but(*UNREAD, own=False))
     cache_path = BUILD / "jupyter_cache" / behind_cells
@@ -248,7 +261,6 @@ def build(out: Path) -> None:
 
     shutil.copytree(get_mathjax() / "served", out / "html", dirs_exist_ok=True)
     os.environ.update(own_kernel())
-    sys.path.insert(0, str(ROOT))
     warm(cache_path, timeout=600)
     say("writing pages")
     build_html(out, cache_path, fresh)

@@ -4,6 +4,7 @@ from course.checks import CheckFailed, check
 from course.earlier import earlier
 from course.exercise import CourseError
 from course.hints import hint
+from course.machine import about
 from course.standing import progress, ready
 
-__all__ = ["CheckFailed", "CourseError", "check", "earlier", "hint", "progress", "ready"]
+__all__ = ["CheckFailed", "CourseError", "about", "check", "earlier", "hint", "progress", "ready"]

@@ -176,7 +176,7 @@ def call(
             raise
         except BaseException as error:  # a student's code may also raise SystemExit
             names = _written(run, answer, given, seconds) if _refused(error) else []
-            result.finding = _wrote(names, given, error) if names else _raised(error, given)
+            result.finding = _wrote(names, given, error) if names else _raised(error, answer, given)
     if result.finding is None:
         names = changed(given, args)
         if names:
@@ -264,27 +264,62 @@ def _line_of(error: BaseException) -> str | None:
     return None
 
 
-def _raised(error: BaseException, given: Mapping[str, Any]) -> Finding:
+def _raised(error: BaseException, answer: Any, given: Mapping[str, Any]) -> Finding:
     """Report an exception: where it was raised, and what the function was called with."""
     where, text = _line_of(error), _words_of(error)
     lines = [where] if where else []
     if _refused(error):
         lines.append("that array is your own, such as np.broadcast_to gives: copy it first")
-    # Weights by PyTorch's names are in the network: they are no arguments.
-    told = [
-        f"{name} {_said(value)}"
-        for name, value in given.items()
-        if name != "also" and "." not in name
-    ]
-    lines.append(f"it was called with {', '.join(told)}")
+    told = [_told(name, value) for name, value in _arguments(error, answer, given).items()]
+    if told:
+        lines.append(f"it was called with {', '.join(told)}")
     first = text.splitlines()[0][:200] if text else ""
     return Finding("runs", f"it raised {type(error).__name__}: {first}", tuple(lines))
 
 
+def _arguments(error: BaseException, answer: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What an answer was called with, by the names of its own signature.
+
+    An adapter may hand over other things than a case gives: a step, a tuple of weights.  So they
+    are read from the answer's frame; only arrays come from the case, since a name may have been
+    used again since.  Without such a frame (the arguments did not fit): the case's names.
+    """
+    held = vars(answer).values() if isinstance(answer, type) else [answer]
+    codes = {getattr(getattr(each, "__func__", each), "__code__", None) for each in held}
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        code = frame.f_code
+        if code in codes:
+            names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+            values = {**frame.f_locals, **{n: a for n, a in given.items() if _is_arrays(a)}}
+            found = {n: values.get(n, ...) for n in names if n not in ("self", "ctx")}
+            if found:
+                return found
+    # Weights by PyTorch's names are in the network: they are no arguments.
+    return {n: value for n, value in given.items() if n != "also" and "." not in n}
+
+
+def _is_arrays(value: Any) -> bool:
+    return isinstance(value, np.ndarray | list)
+
+
+def _told(name: str, value: Any) -> str:
+    """An argument and its value in a few letters; the name alone of what is no data."""
+    try:
+        said = _said(value)
+    except Exception:  # an object of the student's, under an argument's name
+        return name
+    return f"{name} {said}".strip()
+
+
 def _said(value: Any) -> str:
-    """An argument in a few letters: an array by its shape, a list of them by its shapes."""
-    if isinstance(value, np.ndarray):
-        return str(value.shape)
-    if isinstance(value, list):
-        return f"[{', '.join(map(_said, value))}]"
-    return f"= {value:.4g}" if isinstance(value, float) else f"= {value!r}"
+    """Arrays and tensors by their shapes, in tuples, lists and dicts too; plain values by =."""
+    if isinstance(value, list | tuple):
+        left, right = "[]" if isinstance(value, list) else "()"
+        return f"{left}{', '.join(map(_said, value))}{right}"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key}: {_said(each)}' for key, each in value.items())}}}"
+    if isinstance(getattr(value, "shape", None), tuple):
+        return str(tuple(value.shape))
+    if isinstance(value, float):
+        return f"= {value:.4g}"
+    return f"= {value!r}" if isinstance(value, bool | int | str | None) else ""

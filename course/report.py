@@ -16,7 +16,7 @@ PRINTED_LINES = 10
 """Lines of a student's prints that a report repeats."""
 
 # Translucent colours, so that the card sits on a light page and on a dark one.
-_COLOUR = {RIGHT: "0, 158, 115", WRONG: "213, 94, 0", NOT_ATTEMPTED: "128, 128, 128"}
+COLOUR = {RIGHT: "0, 158, 115", WRONG: "213, 94, 0", NOT_ATTEMPTED: "128, 128, 128"}
 
 
 def title(report: Report) -> str:
@@ -62,7 +62,7 @@ def as_text(report: Report) -> str:
 
 def as_html(report: Report) -> str:
     """The whole report as a card; everything in it is escaped."""
-    colour = _COLOUR[report.outcome]
+    colour = COLOUR[report.outcome]
     rungs = ""
     if report.outcome == WRONG and report.rung:
         steps = []

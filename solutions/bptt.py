@@ -15,8 +15,8 @@
 #
 # You will write every gradient of a recurrent network by hand, and have each one checked. Equation
 # numbers such as (3.9) are those of chapter 3 of the book, "Back-propagation through time": keep it
-# open beside this notebook. Plan about four hours. You need the folder `course/` installed
-# (`pip install ./course`).
+# open beside this notebook. Plan about four hours. The first cell finds the course's toolkit, or
+# says how to get it.
 #
 # How to work:
 #

@@ -17,7 +17,7 @@
 # they can rest and whether they stay there, measure how fast two of them part, and how much of the
 # past a state still knows. At the end your functions forecast the sunspots. Equation numbers such
 # as (1.9) are those of chapter 1 of the book, "Dynamical systems": keep it open beside this
-# notebook. Plan about four hours. You need the folder `course/` installed (`pip install ./course`).
+# notebook. Plan about four hours. The first cell finds the course's toolkit, or says how to get it.
 #
 # How to work:
 #

@@ -13,11 +13,11 @@
 # %% [markdown]
 # # 5. Gates: LSTM and GRU
 #
-# You will write both gated networks, forward and backward, turn the three forms of the GRU into
-# one another, move weights in and out of PyTorch, and let your own LSTM invent dinosaurs. Equation
+# You will write both gated networks, forward and backward, turn the three forms of the GRU into one
+# another, move weights in and out of PyTorch, and let your own LSTM invent dinosaurs. Equation
 # numbers such as (5.10) are those of chapter 5 of the book, "Gates: LSTM and GRU": keep it open
-# beside this notebook. Plan about five hours. You need the folder `course/` installed
-# (`pip install ./course`).
+# beside this notebook. Plan about five hours. The first cell finds the course's toolkit, or says
+# how to get it.
 #
 # How to work:
 #

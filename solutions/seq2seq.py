@@ -14,10 +14,10 @@
 # # 6. Sequence to sequence
 #
 # You will write an encoder and a decoder, let the decoder look at the source by attention and send
-# its gradient back, search for the likeliest translation, score translations, and run a
-# recurrence without a loop over time. Equation numbers such as (6.8) are those of chapter 6 of the
-# book, "Sequence to sequence": keep it open beside this notebook. Plan about five hours. You need
-# the folder `course/` installed (`pip install ./course`).
+# its gradient back, search for the likeliest translation, score translations, and run a recurrence
+# without a loop over time. Equation numbers such as (6.8) are those of chapter 6 of the book,
+# "Sequence to sequence": keep it open beside this notebook. Plan about five hours. The first cell
+# finds the course's toolkit, or says how to get it.
 #
 # How to work, as before: replace the lines under `YOUR CODE HERE`, run the cell, then run the
 # locked cell below it. `hint("seq2seq.encode", 1)` names the equation, level 2 the term, level 3

@@ -15,8 +15,8 @@
 #
 # You will write each family of recurrent networks as a wiring of one mechanism, a step that is
 # repeated over time. Equation numbers such as (4.4) are those of chapter 4 of the book: keep it
-# open beside this notebook. Plan about five hours. You need the folder `course/` installed
-# (`pip install ./course`).
+# open beside this notebook. Plan about five hours. The first cell finds the course's toolkit, or
+# says how to get it.
 #
 # How to work, as in chapter 3: replace the lines under `YOUR CODE HERE`, run the cell, then run the
 # locked cell below it. `hint("taxonomy.closed_loop", 1)` names the equation, level 2 the term,

@@ -16,8 +16,8 @@
 # You will write one function that owns time, `unfold`, and everything around it: the step that it
 # repeats, what sharing the parameters means for a derivative, batches of unequal length, and three
 # ways for a sequence to end. Equation numbers such as (2.3) are those of chapter 2 of the book,
-# "Unfolding": keep it open beside this notebook. Plan about four hours. You need the folder
-# `course/` installed (`pip install ./course`).
+# "Unfolding": keep it open beside this notebook. Plan about four hours. The first cell finds the
+# course's toolkit, or says how to get it.
 #
 # How to work:
 #

@@ -428,13 +428,13 @@ def test_parts_are_reported_and_scored_by_themselves(capsys):
     assert '"W\'s gradient is transposed"' in text
     assert "○ bptt.grad_params.dV" in text
     check("bptt.grad_params.db", half)
-    progress()
+    progress("bptt")
     assert "wrong (3 of 5 points)" in capsys.readouterr().out
 
 
 def test_parts_checked_together_score_what_they_score_alone(capsys):
     check("bptt.grad_params", bptt.grad_params)
-    progress()
+    progress("bptt")
     out = capsys.readouterr().out
     assert out.startswith("✓ bptt.grad_params (exercise 3.5): right")
     assert "right (5 of 5 points)" in out
@@ -444,7 +444,7 @@ def test_parts_checked_together_score_what_they_score_alone(capsys):
 def test_one_wrong_exercise_does_not_stop_another(capsys):
     said(capsys, "bptt.loss", raises(OSError("x")))
     check("bptt.forward", bptt.forward)
-    progress()
+    progress("bptt")
     out = capsys.readouterr().out
     assert "✓✗○○○○○○○○  1 of 10 right, 3 of 30 points" in out
     assert "3.11  Must it explode?: read by your instructor" in out

@@ -64,11 +64,22 @@ def refused(result, *says):
 def test_help_names_the_commands_and_the_way(run):
     code, out, _ = run("--help")
     assert code == 0
-    for word in ("build", "grade", "feedback", "export", "demo", "verify", "generate_assignment"):
+    for word in (
+        "build",
+        "grade",
+        "feedback",
+        "export",
+        "demo",
+        "verify",
+        "generate_assignment",
+        "publish",
+    ):
         assert word in out
 
 
-@pytest.mark.parametrize("command", ["build", "grade", "feedback", "export", "demo", "verify"])
+@pytest.mark.parametrize(
+    "command", ["build", "publish", "grade", "feedback", "export", "demo", "verify"]
+)
 def test_every_command_has_help(run, command):
     code, out, _ = run(command, "--help")
     assert code == 0

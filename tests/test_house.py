@@ -11,6 +11,8 @@ from pathlib import Path, PurePath
 import pytest
 from figures.house import imported, sources
 
+from course.machine import VERSION
+
 HOUSE = Path(__file__).resolve().parent.parent
 MAY_IMPORT = {
     "course": {"course"},
@@ -58,6 +60,7 @@ def packaging(folder: Path) -> dict:
 
 def test_both_packages_say_the_same_of_pythons_and_files():
     whole, students = packaging(HOUSE), packaging(HOUSE / "course")
+    assert whole["project"]["version"] == students["project"]["version"] == VERSION
     assert whole["project"]["requires-python"] == students["project"]["requires-python"]
     files = whole["tool"]["setuptools"]["package-data"]
     assert {name: files[name] for name in files if name.startswith("course")} == (

@@ -112,6 +112,12 @@ def test_both_submissions_have_arrived_and_have_their_scores(followed):
     assert (folder / "moodle.csv").read_text().startswith("username,")
 
 
+def test_what_is_published_holds_no_answers(followed):
+    folder, _ = followed
+    there = {path.name for path in (folder.parent / "students").iterdir()}
+    assert there == {"LICENSE", "README.md", "binder", "course", "notebooks"}
+
+
 def test_the_replay_shows_the_reports(followed):
     _, done = followed
     (said,) = [run.stdout for run in done if run.args.startswith("autograder replay")]

@@ -22,7 +22,8 @@ import pytest
 from attacking import children, strangers
 from attacks.answer import BY_TORCH, UNHOLLOW
 
-from autograder import execute
+import course
+from autograder import build, execute
 from autograder.build import HOUSE
 from autograder.sandbox import client, frames, jail
 from autograder.sandbox.client import Gone, NotIsolatedError, Zygote
@@ -30,6 +31,7 @@ from autograder.sandbox.frames import FrameError
 from autograder.sandbox.jail import Limits
 from course import figures
 from course.exercise import chapter
+from course.repository import Repository
 from solutions import bptt
 
 QUICK = Limits(cell_seconds=2.0, call_seconds=1.0, wall_seconds=20.0, extra_memory=400 << 20)
@@ -301,6 +303,16 @@ def test_the_toolkits_figures_are_called_as_outside(inside):
     (name,) = inspect.signature(figures.show).parameters
     code = "import matplotlib.pyplot as plt\nfrom course import figures\n"
     assert inside(f"{code}figures.show({name}=plt.figure())\nprint('shown')") == "shown"
+
+
+def test_all_that_a_notebook_can_import_is_there(inside):
+    names = ", ".join(course.__all__)
+    assert inside(f"from course import {names}\nprint(about(), ready('bptt.loss'))") == "cpu False"
+
+
+@pytest.mark.parametrize("published", [None, Repository("github.com", "ada/rnn")])
+def test_the_first_cell_runs(inside, published):
+    assert inside(f"{build.first_cell(published)}\nprint(device)") == "cpu"
 
 
 def test_lines_are_counted_inside(inside):

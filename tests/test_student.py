@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import nbformat
 import pytest
 
 from autograder import build
+from course.repository import repository
 
 HOUSE = Path(__file__).resolve().parent.parent
 
@@ -23,49 +25,95 @@ from nbclient import NotebookClient
 notebook = nbformat.read(sys.argv[1], as_version=4)
 NotebookClient(notebook, timeout=300, allow_errors=True, kernel_name="python3").execute()
 found = [
-    [cell.source, output.get("ename"), output.get("data", {}).get("text/plain", "")]
+    [
+        cell.source,
+        output.get("ename"),
+        output.get("data", {}).get("text/plain", "") or output.get("text", ""),
+        output.get("traceback", []),
+    ]
     for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs
-    if output.output_type in ("error", "display_data")
 ]
 print(json.dumps(found))
 """
 
 
+PIP = ("-m", "pip", "--quiet", "--disable-pip-version-check")
+
+
+def pip(root: Path, *words: object) -> None:
+    """Run the environment's pip."""
+    done = subprocess.run(
+        [root / "env" / "bin" / "python", *PIP, *words], capture_output=True, text=True, cwd=root
+    )
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.fixture(scope="module")
-def clean(tmp_path_factory) -> Path:
-    """A new environment with course/ and its dependencies, installed as a student would."""
+def bare(tmp_path_factory) -> Path:
+    """A new environment with what a hosted notebook brings, and without the toolkit."""
     root = tmp_path_factory.mktemp("student")
-    shutil.copytree(HOUSE / "course", root / "course", ignore=shutil.ignore_patterns("*.egg-info"))
     subprocess.run([sys.executable, "-m", "venv", root / "env"], check=True)
-    python = root / "env" / "bin" / "python"
     pins = [
         line.split("#")[0].strip()
         for line in (HOUSE / "requirements.txt").read_text().splitlines()
         if line.startswith(("numpy", "torch", "matplotlib", "ipython", "ipykernel", "nbclient"))
     ]
-    install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    done = subprocess.run(
-        [*install, *pins, root / "course"], capture_output=True, text=True, cwd=root
-    )
-    assert done.returncode == 0, done.stderr
-    shutil.rmtree(root / "course")  # what is installed must be enough
+    pip(root, "install", *pins)
     return root
 
 
-def work_through(clean: Path, notebook) -> list:
-    """Run a notebook in the clean environment; what it displayed and what it raised."""
+@pytest.fixture(scope="module")
+def without(bare) -> list:
+    """What the notebook shows where there is no toolkit."""
+    return work_through(bare, nbformat.read(HOUSE / "notebooks" / "bptt.ipynb", as_version=4))
+
+
+@pytest.fixture(scope="module")
+def fetched(bare, without) -> dict[str, list]:
+    """What the notebook of a published class shows, in Colab and elsewhere."""
+    source = bare / "repository"
+    shutil.copytree(
+        HOUSE / "course", source / "course", ignore=shutil.ignore_patterns("*.egg-info", "__py*")
+    )
+    git = ["git", "-c", "user.name=Ada", "-c", "user.email=ada@example.org"]
+    for words in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-q", "-m", "toolkit"]):
+        subprocess.run([*git, *words], cwd=source, check=True)
+    notebook = build.student_notebook("bptt")
+    (first, *_) = (cell for cell in notebook.cells if cell.cell_type == "code")
+    first.source = build.first_cell(repository("https://github.com/ada/rnn")).replace(
+        "https://github.com/ada/rnn", source.as_uri()
+    )
+    elsewhere = work_through(bare, notebook)
+    colab = "import sys, types\nsys.modules['google.colab'] = types.ModuleType('google.colab')"
+    notebook.cells.insert(0, nbformat.v4.new_code_cell(colab))
+    shown = {"elsewhere": elsewhere, "colab": work_through(bare, notebook)}
+    pip(bare, "uninstall", "--yes", "rnn-course")
+    return shown
+
+
+@pytest.fixture(scope="module")
+def clean(bare, fetched) -> Path:
+    """The same with course/ and its dependencies, installed as a student would."""
+    shutil.copytree(HOUSE / "course", bare / "course", ignore=shutil.ignore_patterns("*.egg-info"))
+    pip(bare, "install", bare / "course")
+    shutil.rmtree(bare / "course")  # what is installed must be enough
+    return bare
+
+
+def work_through(root: Path, notebook) -> list:
+    """Run a notebook in the new environment; what it showed and what it raised."""
     import json
 
-    path = clean / "work" / "bptt.ipynb"
+    path = root / "work" / "bptt.ipynb"
     path.parent.mkdir(exist_ok=True)
     nbformat.write(notebook, path)
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     # The kernel named python3 must be the clean environment's own.
     environment["JUPYTER_PREFER_ENV_PATH"] = "1"
-    environment["PATH"] = f"{clean / 'env' / 'bin'}:{environment['PATH']}"
-    environment["VIRTUAL_ENV"] = str(clean / "env")
+    environment["PATH"] = f"{root / 'env' / 'bin'}:{environment['PATH']}"
+    environment["VIRTUAL_ENV"] = str(root / "env")
     out = subprocess.run(
-        [clean / "env" / "bin" / "python", "-c", WORK_THROUGH, path],
+        [root / "env" / "bin" / "python", "-c", WORK_THROUGH, path],
         capture_output=True,
         text=True,
         cwd=path.parent,
@@ -89,6 +137,36 @@ def fill(notebook, name: str):
     return notebook
 
 
+VERSIONS = r'course \d+\.\d+\.\d+, Python 3\.\S+, NumPy 2\.\S+, PyTorch 2\.\S+, device "\w+".*\n'
+
+
+def test_without_the_toolkit_the_first_cell_says_how_to_get_it(without):
+    source, error, _, lines = without[0]
+    assert source.startswith("# Run this first")
+    assert error == "ModuleNotFoundError"
+    assert lines == [
+        "The toolkit of the course can't be imported: No module named 'course'.",
+        "Get course.zip from the book (top of each chapter), put it beside this notebook, and run"
+        " in a new cell:  %pip install course.zip",
+        "Then run this cell again.",
+    ]
+
+
+def test_a_published_toolkit_is_fetched_in_colab_and_named_elsewhere(fetched):
+    _, error, _, lines = fetched["elsewhere"][0]
+    assert error == "ModuleNotFoundError"
+    assert len(lines) == 3
+    assert re.search(
+        r'run in a new cell:  %pip install "git\+\S+@main#subdirectory=course"', lines[1], re.I
+    )
+    first = [each for each in fetched["colab"] if "google.colab" in each[0] and "pip" in each[0]]
+    assert not any(error for _, error, *_ in first)
+    assert re.fullmatch(VERSIONS, first[-1][2])
+    raised = {source for source, error, *_ in fetched["colab"] if error}
+    assert raised
+    assert all(source.startswith("check(") for source in raised)
+
+
 def test_course_alone_is_enough(clean):
     """From stubs to full marks, with hints, in an environment without the rest of the house."""
     released = nbformat.read(HOUSE / "notebooks" / "bptt.ipynb", as_version=4)
@@ -99,15 +177,16 @@ def test_course_alone_is_enough(clean):
     )
     released.cells.append(nbformat.v4.new_code_cell(probe))
     begun = work_through(clean, fill(released, "bptt.forward"))
-    assert ['check("bptt.forward")', None, "✓ bptt.forward (exercise 3.1): right"] in begun
-    failed = [source for source, error, _ in begun if error]
+    assert ['check("bptt.forward")', None, "✓ bptt.forward (exercise 3.1): right", []] in begun
+    assert re.fullmatch(VERSIONS, begun[0][2])
+    failed = [source for source, error, *_ in begun if error]
     assert len(failed) == 13
     assert all(source.startswith("check(") for source in failed)
-    assert any("Hint 1 of 3" in text for _, _, text in begun)
-    assert not any("solutions" in text for _, _, text in begun)
+    assert any("Hint 1 of 3" in text for _, _, text, _ in begun)
+    assert not any("solutions" in text for _, _, text, _ in begun)
 
     for name in ("loss", "grad_o", "grad_h", "grad_params", "clip", "truncated", "rtrl", "train"):
         fill(released, f"bptt.{name}")
     finished = work_through(clean, fill(released, "bptt.RNNFunction"))
-    assert [source for source, error, _ in finished if error] == []
-    assert any("10 of 10 right, 30 of 30 points" in text for _, _, text in finished)
+    assert [source for source, error, *_ in finished if error] == []
+    assert any("10 of 10 right, 30 of 30 points" in text for _, _, text, _ in finished)

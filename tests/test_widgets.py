@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 SCRIPTS = sorted((Path(__file__).resolve().parent.parent / "book/_static").glob("*.js"))
-SHARED = ("access", "widget")  # no widgets themselves
+SHARED = ("access", "open", "widget")  # no widgets themselves
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)

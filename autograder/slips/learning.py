@@ -38,6 +38,12 @@ def momentum_uphill(theta, grad, v, rate, mu):
     return theta + rate * v, v
 
 
+@slip("learning.momentum", "the step follows the gradient alone", rung="probes", read="(7.2)")
+def momentum_gradient_step(theta, grad, v, rate, mu):
+    """The velocity moves theta: what (7.2) has in the place of the gradient."""
+    return theta - rate * grad, mu * v + grad
+
+
 @slip("learning.momentum", "mu is left out", rung="probes", read="(7.2)")
 def momentum_no_decay(theta, grad, v, rate, mu):
     """The old velocity shrinks by mu."""
