@@ -69,7 +69,7 @@ def sources() -> list[Path]:
 
 def all_but(*suffixes: str, own: bool = True) -> list[Path]:
     """Return the sources without those suffixes; without the build's own code if not `own`."""
-    ours = set() if own else {BOOK / "build.py", *(BOOK / "_ext").glob("*")}
+    ours = set() if own else {BOOK / "build.py", BOOK / "printed.py", *(BOOK / "_ext").glob("*")}
     return [
         path
         for path in sources()
@@ -144,8 +144,8 @@ def own_kernel() -> dict[str, str]:
     return {"JUPYTER_PATH": str(share), "IPYTHONDIR": str(share / "ipython"), **ONE_THREAD}
 
 
-def pages() -> list[Path]:
-    """Return the pages of the table of contents that are notebooks."""
+def toc_pages() -> list[str]:
+    """Return the names of the pages of the table of contents, in order, without their suffix."""
     import yaml
 
     toc = yaml.safe_load((BOOK / "_toc.yml").read_text(encoding="utf-8"))
@@ -159,7 +159,12 @@ def pages() -> list[Path]:
                 collect(child)
 
     collect(toc)
-    found = [BOOK / (name if name.endswith(".md") else f"{name}.md") for name in names]
+    return [name.removesuffix(".md") for name in names]
+
+
+def pages() -> list[Path]:
+    """Return the pages of the table of contents that are notebooks."""
+    found = [BOOK / f"{name}.md" for name in toc_pages()]
     missing = [path.name for path in found if not path.is_file()]
     if missing:
         raise BuildError(f"_toc.yml names {', '.join(missing)}, which book/ does not hold")
