@@ -22,15 +22,16 @@
     }
   }
 
-  // A link of a page leads to a place in this document, or to an address elsewhere.  One to a page of
-  // the book that is not printed this time becomes plain text.
+  // A link of a page leads to a place in this document, or to an address elsewhere.  One to a file, or
+  // to a page of the book that is not printed this time, becomes plain text.
   function relink(root, page, { pages, book }) {
     for (const link of root.querySelectorAll("a[href]")) {
       const href = link.getAttribute("href");
       if (/^(https?|mailto):/.test(href)) continue;
       const [path, id] = href.split("#");
       const target = path ? decodeURIComponent(path).replace(/\.html$/, "") : page;
-      if (!book.includes(target)) throw new Error(`${page}: no page of the book: ${href}`);
+      const file = path && !path.endsWith(".html");
+      if (!file && !book.includes(target)) throw new Error(`${page}: no page of the book: ${href}`);
       if (!pages.includes(target)) link.removeAttribute("href");
       else link.setAttribute("href", `#${id ? apart(target, decodeURIComponent(id)) : target}`);
     }
@@ -38,7 +39,8 @@
 
   // Everything folded is unfolded; what only a screen has use for goes.
   function unfold(root) {
-    root.querySelectorAll(".headerlink, button, .sd-summary-state-marker").forEach((e) => e.remove());
+    root.querySelectorAll("nav, .headerlink, button, .sd-summary-state-marker")
+      .forEach((each) => each.remove());
     for (const details of root.querySelectorAll("details")) {
       details.open = true;
       if (!details.classList.contains("hide")) continue;
