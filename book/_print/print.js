@@ -49,6 +49,19 @@
     }
   }
 
+  // A section begins where its heading stands, which may be on the sheet behind its upper edge.
+  function anchor(root) {
+    for (const section of root.querySelectorAll("section[id]")) {
+      const heading = section.querySelector(":scope > :is(h1, h2, h3, h4, h5, h6)");
+      if (!heading) continue;
+      heading.id = section.id;
+      section.removeAttribute("id");
+      while (heading.previousElementSibling?.matches("span[id]")) {
+        heading.prepend(heading.previousElementSibling); // another name of the section
+      }
+    }
+  }
+
   // The words of a heading; of a formula its TeX, which in headings is a letter.
   const plain = (element) =>
     element.textContent.replace(/\\\((.*?)\\\)/g, "$1").replace(/\s+/g, " ").trim();
@@ -57,7 +70,7 @@
     const found = [];
     for (const heading of article.querySelectorAll("section > :is(h1, h2)")) {
       const level = Number(heading.localName[1]);
-      const id = level === 1 ? page : heading.parentElement.id;
+      const id = level === 1 ? page : heading.id;
       found.push({ level, id, title: plain(heading), page });
     }
     return found;
@@ -69,6 +82,7 @@
     const read = new DOMParser().parseFromString(await response.text(), "text/html");
     const article = read.querySelector("article.bd-article");
     unfold(article);
+    anchor(article);
     rename(article, page);
     relink(article, page, chosen);
     article.id = page;
