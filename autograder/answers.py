@@ -142,17 +142,27 @@ def page(name: str) -> NotebookNode:
             waiting = []
         if grade_id in exercises:
             exercise = exercises[grade_id]
-            cells.append(new_markdown_cell(facts(exercise)))
+            cells.append(_text(facts(exercise)))
             cells.append(_code(without_marks(cell.source), exercise.title))
-            waiting = [new_markdown_cell(knows(exercise, _of(known, [exercise])))]
+            waiting = [_text(knows(exercise, _of(known, [exercise])))]
         elif grade_id in questions:
-            cells.append(new_markdown_cell(model_answer(questions[grade_id], cell.source)))
+            cells.append(_text(model_answer(questions[grade_id], cell.source)))
         elif cell.cell_type == "code":
             cells.append(_code(cell.source, _heading(cells) or found.title))
         else:
-            cells.append(new_markdown_cell(cell.source))
+            cells.append(_text(cell.source))
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     return new_notebook(cells=[*cells, *waiting], metadata={"kernelspec": kernel})
+
+
+def _text(source: str) -> NotebookNode:
+    """A Markdown cell.
+
+    Sphinx lays several lines between $$ into a ``split``, where MathJax takes no ``\\tag``.
+    """
+    display = r"^\$\$[ \t]*\n(.*?)\n\$\$[ \t]*$"
+    whole = r"\\begin{equation*}\n\1\n\\end{equation*}"
+    return new_markdown_cell(re.sub(display, whole, source, flags=re.DOTALL | re.MULTILINE))
 
 
 def _code(source: str, draws: str) -> NotebookNode:
@@ -182,12 +192,16 @@ def without_marks(source: str) -> str:
 def facts(exercise: Exercise) -> str:
     """What the answer is worth, and how near the truth it has to come."""
     parts = [f"{exercise.points_of(part):g} for `{part}`" for part in exercise.parts]
-    worth = f"{exercise.total:g} points" + (f" ({', '.join(parts)})" if parts else "")
+    worth = _points(exercise.total) + (f" ({', '.join(parts)})" if parts else "")
     limit = exercise.tolerance
     return (
         f"`{exercise.name}`: {worth}. The largest relative error allowed is {limit.limit:g}"
         f" ({plain(limit.reason)})."
     )
+
+
+def _points(number: float) -> str:
+    return f"{number:g} point{'' if number == 1 else 's'}"
 
 
 def knows(exercise: Exercise, known: list[Slip]) -> str:
@@ -216,7 +230,7 @@ def _slip(each: Slip) -> Iterator[str]:
 def model_answer(question: Question, source: str) -> str:
     """The answer to a written question, with how to mark it, as the source has both."""
     answer = without_marks(source).strip()
-    title = f"Model answer and marking, {question.points:g} points"
+    title = f"Model answer and marking, {_points(question.points)}"
     return f"::::{{admonition}} {title}\n:class: tip\n{answer}\n::::"
 
 
