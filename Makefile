@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PYTHONUNBUFFERED = 1
 
-.PHONY: help course notebooks book demo check test lint coverage wheel audit chromium postgresql retrain clean
+.PHONY: help course notebooks book pdf demo check test lint coverage wheel audit chromium postgresql retrain clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
@@ -23,6 +23,9 @@ notebooks: .venv/installed ## solutions/ -> notebooks/
 
 book: .venv/installed ## the book alone, to build/book/html
 	$(BIN)/python book/build.py
+
+pdf: .venv/installed chromium ## the book as one PDF, to build/book/book.pdf
+	$(BIN)/python book/printed.py
 
 demo: .venv/installed ## the demo class alone, in build/demo
 	$(BIN)/autograder demo
@@ -89,12 +92,12 @@ audit: .venv/installed ## known flaws in what is installed; needs PyPI itself, n
 	$(BIN)/pip install --quiet --editable .
 	@touch $@
 
-# The built pages are tested in Debian's Chromium.
-chromium: ## Chromium, for the tests of the book, where it may be installed
+# The built pages are tested in Debian's Chromium, and printed by it.
+chromium: ## Chromium, for the tests of the book and its PDF, where it may be installed
 	@if command -v chromium >/dev/null; then :; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  echo "installing chromium"; apt-get update -qq && apt-get install -y -qq chromium >/dev/null; \
-	else echo "make test opens the book in Chromium: install it first (sudo apt-get install chromium)"; \
+	else echo "this opens the book in Chromium: install it first (sudo apt-get install chromium)"; \
 	  exit 1; fi
 
 # Optional: without it, the tests of a gradebook in PostgreSQL are skipped, and say so.

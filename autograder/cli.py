@@ -148,6 +148,25 @@ def publish(
 
 
 @app.command()
+def solutions(
+    to: Annotated[
+        Path | None,
+        typer.Option("--to", metavar="PATH", help="Where to; build/solutions, if left out."),
+    ] = None,
+) -> None:
+    """Make pages with the answers, for instructors to read.
+
+    The notebooks with the answers and what they give, and under each exercise its hints and its
+    known slips; for written questions the model answer, and how to mark it.  Refuses a folder
+    that students read.  Made again, only what has changed is run.
+    """
+    from autograder.answers import SITE, write
+
+    first = write(to or SITE)
+    out.print(f"the answers: {_short(first)}", highlight=False, soft_wrap=True)
+
+
+@app.command()
 def grade(
     name: ChapterName,
     student: Annotated[

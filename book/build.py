@@ -51,7 +51,7 @@ def digest(paths: list[Path]) -> str:
     """Return a hash of the files' names and contents."""
     total = hashlib.sha256()
     for path in sorted(paths):
-        total.update(f"{path.relative_to(ROOT)}\0{path.stat().st_size}\0".encode())
+        total.update(f"{os.path.relpath(path, ROOT)}\0{path.stat().st_size}\0".encode())
         total.update(path.read_bytes())
     return total.hexdigest()[:16]
 
@@ -70,7 +70,7 @@ def sources() -> list[Path]:
 
 def all_but(*suffixes: str, own: bool = True) -> list[Path]:
     """Return the sources without those suffixes; without the build's own code if not `own`."""
-    ours = set() if own else {BOOK / "build.py", *(BOOK / "_ext").glob("*")}
+    ours = set() if own else {BOOK / "build.py", BOOK / "printed.py", *(BOOK / "_ext").glob("*")}
     return [
         path
         for path in sources()
@@ -156,11 +156,11 @@ def own_kernel() -> dict[str, str]:
     return {"JUPYTER_PATH": str(share), "IPYTHONDIR": str(share / "ipython"), **ONE_THREAD}
 
 
-def pages() -> list[Path]:
-    """Return the pages of the table of contents that are notebooks."""
+def toc_pages(book: Path = BOOK) -> list[str]:
+    """Return the names of the pages of the table of contents, in order, without their suffix."""
     import yaml
 
-    toc = yaml.safe_load((BOOK / "_toc.yml").read_text(encoding="utf-8"))
+    toc = yaml.safe_load((book / "_toc.yml").read_text(encoding="utf-8"))
     names: list[str] = [toc["root"]]
 
     def collect(node: dict) -> None:
@@ -171,14 +171,19 @@ def pages() -> list[Path]:
                 collect(child)
 
     collect(toc)
-    found = [BOOK / (name if name.endswith(".md") else f"{name}.md") for name in names]
+    return [name.removesuffix(".md") for name in names]
+
+
+def pages(book: Path) -> list[Path]:
+    """Return the pages of the table of contents that are notebooks."""
+    found = [book / f"{name}.md" for name in toc_pages(book)]
     missing = [path.name for path in found if not path.is_file()]
     if missing:
-        raise BuildError(f"_toc.yml names {', '.join(missing)}, which book/ does not hold")
+        raise BuildError(f"_toc.yml names {', '.join(missing)}, which {book.name}/ does not hold")
     return [path for path in found if "{code-cell}" in path.read_text(encoding="utf-8")]
 
 
-def warm(cache_path: Path, timeout: int) -> None:
+def warm(book: Path, cache_path: Path, timeout: int) -> None:
     """Run the pages whose code is not in the cache, several at a time."""
     from jupyter_cache import get_cache
     from jupyter_cache.executors import load_executor
@@ -186,7 +191,7 @@ def warm(cache_path: Path, timeout: int) -> None:
     cache = get_cache(cache_path)
     for record in cache.list_project_records():
         cache.remove_nb_from_project(record.pk)
-    for page in reversed(pages()):  # later chapters train longest: they go first
+    for page in reversed(pages(book)):  # later chapters train longest: they go first
         cache.add_nb_to_project(str(page), read_data={"type": "plugin", "name": "myst_nb_md"})
     waiting = cache.list_unexecuted()
     if not waiting:
@@ -206,19 +211,19 @@ def warm(cache_path: Path, timeout: int) -> None:
         )
 
 
-def build_html(out: Path, cache_path: Path, fresh: bool) -> None:
+def build_html(book: Path, out: Path, cache_path: Path, fresh: bool) -> None:
     """Write the pages with Sphinx."""
     from jupyter_book.sphinx import build_sphinx
 
     status = build_sphinx(
-        BOOK,
+        book,
         out / "html",
-        path_config=BOOK / "_config.yml",
+        path_config=book / "_config.yml",
         noconfig=True,
         doctreedir=out / "doctrees",
         confoverrides={
             "latex_individualpages": False,
-            "external_toc_path": str(BOOK / "_toc.yml"),
+            "external_toc_path": str(book / "_toc.yml"),
             "external_toc_exclude_missing": True,
             "nb_execution_cache_path": str(cache_path),
             "nitpicky": True,
@@ -233,11 +238,12 @@ def build_html(out: Path, cache_path: Path, fresh: bool) -> None:
         raise BuildError("Sphinx stopped at the warnings above: each names a page and a line.")
 
 
-def build(out: Path) -> None:
-    """Bring the book in `out` up to date."""
+def build(out: Path, book: Path = BOOK) -> None:
+    """Bring the book in `out` up to date; `book` may be another folder of such pages."""
     start = time.monotonic()
     stamp = out / "built"
-    wanted = f"{digest(sources())} {sys.executable}"
+    more = [path for path in book.rglob("*") if path.is_file()] if book != BOOK else []
+    wanted = f"{digest(sources() + more)} {sys.executable}"
     if stamp.is_file() and stamp.read_text() == wanted and (out / "html/index.html").is_file():
         say(f"up to date: {out / 'html/index.html'}")
         return
@@ -251,7 +257,8 @@ def build(out: Path) -> None:
             shutil.rmtree(old)  # outputs of code that is no more
     # Sphinx looks at pages alone.  It starts afresh if anything beneath them has changed, and after
     # a failure, since a page that it has read once does not give its warnings again.
-    beneath = digest(all_but(".md", ".bib", ".css"))
+    more = [path for path in more if path.suffix != ".md"]
+    beneath = digest(all_but(".md", ".bib", ".css") + more)
     written = out / "beneath"
     fresh = not (stamp.is_file() and written.is_file() and written.read_text() == beneath)
     stamp.unlink(missing_ok=True)
@@ -261,9 +268,9 @@ def build(out: Path) -> None:
 
     shutil.copytree(get_mathjax() / "served", out / "html", dirs_exist_ok=True)
     os.environ.update(own_kernel())
-    warm(cache_path, timeout=600)
+    warm(book, cache_path, timeout=600)
     say("writing pages")
-    build_html(out, cache_path, fresh)
+    build_html(book, out, cache_path, fresh)
     written.write_text(beneath)
     stamp.write_text(wanted)
     say(f"done in {time.monotonic() - start:.0f} s: {out / 'html/index.html'}")
@@ -273,11 +280,12 @@ def main() -> int:
     """Build from the command line."""
     parser = argparse.ArgumentParser(description="Build the book.")
     parser.add_argument("--out", type=Path, default=BUILD / "book", help="default: build/book")
-    out = parser.parse_args().out.resolve()
+    parser.add_argument("--book", type=Path, default=BOOK, help="other pages; default: book")
+    given = parser.parse_args()
     BUILD.mkdir(exist_ok=True)
     try:
         with FileLock(BUILD / "book.lock"):  # a second build waits for the first
-            build(out)
+            build(given.out.resolve(), given.book.resolve())
     except BuildError as error:
         print(f"book: {error}", file=sys.stderr)
         return 1

@@ -91,6 +91,14 @@ def test_every_command_of_the_page_works(followed):
     assert len(done) >= 13
 
 
+def test_the_answers_can_be_read(followed):
+    _, done = followed
+    (said,) = [run.stdout for run in done if run.args.startswith("autograder solutions")]
+    first = Path(said.removeprefix("the answers: ").strip())
+    assert first == HOUSE / "build/solutions/html/index.html"
+    assert "Model answer and marking" in (first.parent / "bptt.html").read_text(encoding="utf-8")
+
+
 def test_the_cluster_grades_the_class(followed):
     _, done = followed
     (said,) = [run.stdout for run in done if "--scheduler" in run.args]
