@@ -200,6 +200,8 @@ a = b \tag{7.1}
 
 See [(7.1)](#eq-7-1), {numref}`fig-wave` and {numref}`fig-file`. A stop stays ($a$), with $b$.
 
+Lists: [one](#eq-7-1), [two](#eq-7-1), $a$, $b$, $c$.
+
 ```{code-cell} python
 ---
 mystnb:
@@ -232,7 +234,8 @@ From a file.
     assert re.search(r'<div class="amsmath math[^"]*" id="eq-7-1">', text)
     assert '<a class="reference internal" href="#eq-7-1">(7.1)</a>' in text
     assert "eqno" not in text
-    assert text.count('class="nobreak"') == 3
+    assert text.count('class="nobreak"') == 6
+    assert r"Lists: one, two, \(a\), \(b\), \(c\)." in re.sub("<[^>]+>", "", text)
     for label in ("a wave", "a file", "two words"):
         assert f'aria-label="{label}"' in text
     assert "width: 50px" in text
