@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import json
 import platform
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -370,7 +371,7 @@ def table_growth(found: dict[str, Any]) -> Table:
     kept = found["growth"]
     rows = [
         [
-            name,
+            re.sub(r"^\w+", lambda network: network[0].upper(), name),
             f"{each['exponent of time']:.2f}",
             f"{each['exponent of memory']:.2f}",
             f"{each['bytes at the peak'][-1] / 1e6:.0f}",
