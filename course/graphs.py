@@ -420,7 +420,8 @@ def _arrow(
     enter = there - RADIUS * (np.cos(turned) * way - np.sin(turned) * side)
     _tip(ax, leave, enter, f"arc3,rad={bend}")
     if bend:  # near its beginning, where it meets no other
-        label = leave + 0.22 * (enter - leave) + 0.34 * side
+        away = 0.19 + 0.34 * bend * np.hypot(*(enter - leave))
+        label = leave + 0.22 * (enter - leave) + away * side
     else:  # above, or to the left
         up = side if (side[1], -side[0]) > (0, 0) else -side
         label = (leave + enter) / 2 + 0.16 * up
@@ -471,4 +472,4 @@ def _loop(ax: Axes, x: float, out: float, height: Mapping[str, float], arrow: Fo
         words += [f"${arrow.delay}$"] if arrow.delay != 1 else []
     else:
         words.append(f"$({arrow.fixed})$")
-    ax.text(right, middle + 0.24, " ".join(words), ha="center", va="center", size=9)
+    ax.text(right + 0.17, middle, " ".join(words), ha="left", va="center", size=9)

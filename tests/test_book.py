@@ -118,6 +118,76 @@ def test_ids_are_unique(html, name):
     assert not twice
 
 
+CHAPTERS = [name for name in PAGES if re.match(r"\d\d-", name)]
+
+
+def loaded(html: Path, name: str) -> set[Path]:
+    """The files that a page asks for, each once."""
+    page = html / f"{name}.html"
+    return {(html / unquote(urlsplit(each).path)).resolve() for each in Page(page).loads}
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_a_chapter_is_light(html, name):
+    """At most 1.5 MB: the page, its pictures inside, and its scripts, without animations.
+
+    Apart are what all pages share and a browser keeps: MathJax and the theme's style sheets.
+    """
+    own, shared = [(html / f"{name}.html")], []
+    for path in loaded(html, name):
+        if path.suffix in (".gif", ".mp4", ".webm", ".webp"):
+            continue
+        (shared if path.suffix == ".css" or "mathjax" in path.parts else own).append(path)
+    weights = {path.name: path.stat().st_size for path in own}
+    assert sum(weights.values()) <= 1_500_000, weights
+    assert sum(path.stat().st_size for path in shared) <= 1_800_000
+
+
+def test_only_icons_that_are_shown_are_loaded(html):
+    text = (html / "_static/scripts/fontawesome.js").read_text(encoding="utf-8")
+    assert len(text) < 100_000
+    shown = set()
+    for page in html.glob("*.html"):
+        for classes in re.findall(r'<i class="([^"]*)"', page.read_text(encoding="utf-8")):
+            shown |= set(re.findall(r"fa-(?!solid|lg)([a-z-]+)", classes))
+    assert "magnifying-glass" in shown
+    for icon in shown:
+        assert re.search(rf'"?{icon}"?:\[\d+,\d+,', text), icon
+
+
+class Unlinked(HTMLParser):
+    """Equation numbers in a page's text that are no links: not in code, mathematics, outputs."""
+
+    SKIPPED = ("a", "code", "pre", "script", "style", "svg", "title")
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.inside: list[str] = []  # tags from the outermost skipped one on
+        self.found: list[str] = []
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attrs):
+        classes = set((dict(attrs).get("class") or "").split())
+        skipped = tag in self.SKIPPED or classes & {"math", "text_html", "stream"}
+        if (self.inside or skipped) and tag not in ("br", "img", "link", "meta", "input", "hr"):
+            self.inside.append(tag)
+
+    def handle_endtag(self, tag):
+        while tag in self.inside and self.inside.pop() != tag:
+            pass  # one that HTML lets end by itself
+
+    def handle_data(self, data):
+        if not self.inside:
+            self.found += re.findall(r"\((\d+\.\d+)\)", data)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_equation_numbers_are_links(html, name):
+    targets = set().union(*(anchors(html / f"{each}.html") for each in PAGES))
+    found = Unlinked(html / f"{name}.html").found
+    assert [each for each in found if f"eq-{each.replace('.', '-')}" in targets] == []
+
+
 def test_every_page_is_in_the_table_of_contents():
     assert {path.stem for path in BOOK.glob("*.md")} == set(PAGES)
 
@@ -200,6 +270,8 @@ a = b \tag{7.1}
 
 See [(7.1)](#eq-7-1), {numref}`fig-wave` and {numref}`fig-file`. A stop stays ($a$), with $b$.
 
+Lists: [one](#eq-7-1), [two](#eq-7-1), $a$, $b$, $c$.
+
 ```{code-cell} python
 ---
 mystnb:
@@ -232,7 +304,8 @@ From a file.
     assert re.search(r'<div class="amsmath math[^"]*" id="eq-7-1">', text)
     assert '<a class="reference internal" href="#eq-7-1">(7.1)</a>' in text
     assert "eqno" not in text
-    assert text.count('class="nobreak"') == 3
+    assert text.count('class="nobreak"') == 6
+    assert r"Lists: one, two, \(a\), \(b\), \(c\)." in re.sub("<[^>]+>", "", text)
     for label in ("a wave", "a file", "two words"):
         assert f'aria-label="{label}"' in text
     assert "width: 50px" in text
@@ -375,6 +448,28 @@ def test_page_opens_well(chromium, html, served, name, scheme, width, theme):
                  svg => [getComputedStyle(svg).color, getComputedStyle(document.body).color])"""
         ):
             assert letters[0] == letters[1]
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_equation_numbers_are_in_sight_on_a_phone(chromium, html, name):
+    with Opened(chromium, html.as_uri(), width=390) as opened:
+        page = opened.go(f"{name}.html")
+        page.wait_for_selector(".rnn-wide-equation", state="attached")  # every chapter has one
+        numbers = page.evaluate(
+            """[...document.querySelectorAll("div.math[id^='eq-']")].map(div => {
+                 const under = div.querySelector('.rnn-number');
+                 const shown = div.matches('.rnn-wide-equation') ? under
+                   : div.querySelector('mjx-labels mjx-mtd');
+                 div.scrollLeft = div.scrollWidth;
+                 const {left, right} = shown.getBoundingClientRect();
+                 return [div.id, under?.textContent, left >= 0 && right <= innerWidth];
+               })"""
+        )
+        assert len(numbers) > 10
+        assert [each for each in numbers if not each[2]] == []
+        under = {one: said for one, said, _ in numbers if said}
+        assert under == {one: f"({one[3:].replace('-', '.')})" for one in under}
 
 
 # Left out: that a name must hold the text in sight.  It is an experiment of axe's, and takes

@@ -151,6 +151,19 @@ def test_inline_confines_a_pictures_own_style():
     assert root.get("style") == "width: 96px; min-width: 58px"
 
 
+def test_inline_rounds_lengths_and_nothing_else():
+    svg = (
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 10.125 10">'
+        '<path d="M 1.23456 -0.001 L 7 8.999z" transform="scale(0.015625)"/>'
+        '<text x="3.14159">3.14159</text></svg>'
+    )
+    page = inline(svg, "x", "p")
+    assert 'd="M 1.23 -0 L 7 9z"' in page
+    assert 'transform="scale(0.015625)"' in page
+    assert 'viewBox="0 0 10.125 10"' in page
+    assert '<text x="3.14">3.14159</text>' in page
+
+
 def test_inline_leaves_links_and_foreign_ids_alone():
     svg = (
         '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">'

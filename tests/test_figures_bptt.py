@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from figures import bptt as lab
+from figures.tables import Table, typeset
 from matplotlib.figure import Figure
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -274,3 +275,21 @@ def test_tables_show_in_a_notebook_and_in_a_terminal():
     assert "<td>" in table._repr_html_()
     assert table._repr_html_().count("<tr>") == 1 + len(lab.PARAMETERS)
     assert lab.power(3.2e-16) == "3.2·10⁻¹⁶"
+    assert lab.power(0) == "0"
+
+
+def test_a_table_is_typeset():
+    said = {
+        -0.25: "−0.25",
+        "h[-1], 2019-03-03": "h[-1], 2019-03-03",
+        "7.5e+03": "7.5·10³",
+        1.5e-05: "1.5·10⁻⁵",
+        12288: "12,288",
+        4096: "4096",
+        "-0.6 ± 0.1": "−0.6\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}0.1",
+        "0.1 to 0.2": "0.1\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}0.2",
+        "two words": "two words",
+        "1.1, 1.2, 1.3, 1.4, 1.5, 1.6": "1.1, 1.2, 1.3, 1.4, 1.5, 1.6",
+    }
+    assert {cell: typeset(cell) for cell in said} == said
+    assert "<td>−1</td>" in Table(["a"], [[-1]])._repr_html_()

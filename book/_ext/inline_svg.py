@@ -1,7 +1,8 @@
 """Put every SVG picture of a page into its HTML, so that it takes the colours of the theme.
 
 An `<img>` cannot see the page's style sheet.  The same picture inside the page can: what was
-drawn in `course.figures.FOREGROUND` becomes `currentColor`, the theme's colour of text.
+drawn in `course.figures.FOREGROUND` becomes `currentColor`, the theme's colour of text.  Lengths
+are rounded to a hundredth of a point, which nobody sees and a reader does not have to download.
 """
 
 from __future__ import annotations
@@ -27,6 +28,13 @@ PIXELS = {"": 1.0, "px": 1.0, "pt": 4 / 3, "in": 96.0, "cm": 96 / 2.54, "mm": 96
 def _pixels(length: str) -> float | None:
     match = re.fullmatch(r"([\d.]+)(px|pt|in|cm|mm|)", length.strip())
     return float(match[1]) * PIXELS[match[2]] if match else None
+
+
+def _round(lengths: str) -> str:
+    """Round every number to two decimals."""
+    return re.sub(
+        r"-?\d+\.\d{3,}", lambda found: f"{float(found[0]):.2f}".rstrip("0").rstrip("."), lengths
+    )
 
 
 def _scope(css: str, prefix: str) -> str:
@@ -65,7 +73,7 @@ def inline(svg: str, label: str, prefix: str, width: str | None = None) -> str:
             else:
                 value = re.sub(r"url\(#([^)]+)\)", rename, value)
                 value = re.sub(re.escape(FOREGROUND), "currentColor", value, flags=re.IGNORECASE)
-            element.set(name, value)
+            element.set(name, _round(value) if name in ("d", "points", "x", "y") else value)
         if element.tag == f"{{{SVG}}}style" and element.text:
             css = _scope(re.sub(r"#([\w-]+)", rename, element.text), prefix)
             element.text = re.sub(re.escape(FOREGROUND), "currentColor", css, flags=re.IGNORECASE)

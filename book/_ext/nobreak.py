@@ -21,22 +21,23 @@ class NoBreak(SphinxPostTransform):
     def run(self, **kwargs: object) -> None:
         """Wrap each formula that has punctuation before or after it."""
         for math in list(self.document.findall(nodes.math)):
-            siblings, place = math.parent.children, math.parent.index(math)
-            before = siblings[place - 1] if place else None
-            after = siblings[place + 1] if place + 1 < len(siblings) else None
+            parent = math.parent
+            # By identity: two texts that read the same, such as ", ", count as equal.
+            place = next(i for i, child in enumerate(parent.children) if child is math)
+            before = parent[place - 1] if place else None
+            after = parent[place + 1] if place + 1 < len(parent) else None
             head = re.search(r"[(\[“‘]+$", before) if isinstance(before, nodes.Text) else None
             tail = re.match(r"[.,;:!?)\]’”\-–]+", after) if isinstance(after, nodes.Text) else None
             if not (head or tail):
                 continue
             tied = nodes.inline(classes=["nobreak"])
-            parent = math.parent
-            parent.replace(math, tied)
+            parent[place] = tied
             if head:
-                parent.replace(before, nodes.Text(before[: head.start()]))
+                parent[place - 1] = nodes.Text(before[: head.start()])
                 tied += nodes.Text(head[0])
             tied += math
             if tail:
-                parent.replace(after, nodes.Text(after[tail.end() :]))
+                parent[place + 1] = nodes.Text(after[tail.end() :])
                 tied += nodes.Text(tail[0])
 
 

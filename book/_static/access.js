@@ -9,6 +9,22 @@
     });
   }
 
+  // The number of an equation that is wider than its column is written under it: see course.css.
+  function numbers() {
+    const equations = [...document.querySelectorAll("div.math[id^='eq-']")];
+    equations.forEach((box) => box.classList.remove("rnn-wide-equation"));
+    const wide = equations.filter((box) => box.scrollWidth > box.clientWidth + 1);
+    wide.forEach((box) => {
+      box.classList.add("rnn-wide-equation");
+      if (box.querySelector(".rnn-number")) return;
+      const number = document.createElement("span");
+      number.className = "rnn-number";
+      number.setAttribute("aria-hidden", "true"); // MathJax says it already
+      number.textContent = `(${box.id.slice(3).replace("-", ".")})`;
+      box.append(number);
+    });
+  }
+
   // What scrolls inside itself must be reached by keys.
   function reachable() {
     const boxes = document.querySelectorAll(
@@ -24,8 +40,12 @@
   function start() {
     lists();
     const typeset = window.MathJax && window.MathJax.startup && window.MathJax.startup.promise;
-    Promise.resolve(typeset).then(reachable);
-    window.addEventListener("resize", reachable);
+    const fit = () => {
+      numbers();
+      reachable();
+    };
+    Promise.resolve(typeset).then(fit);
+    window.addEventListener("resize", fit);
   }
   if (document.readyState === "complete") start();
   else window.addEventListener("load", start);

@@ -746,7 +746,7 @@ def draw_cliff(data: Cliff) -> Figure:
         axes[0].plot(points[:, 0], points[:, 1], style, ms=3, lw=1.2, color=colour, label=label)
         line = BLUE if label == "clipped" else colour
         axes[1].semilogy(np.maximum(losses, 1e-6), style, ms=3, lw=1.2, color=line, label=label)
-    axes[0].legend(loc="lower left", labelcolor="white")
+    axes[0].legend(loc="upper left", labelcolor="white")  # where the surface is dark
     axes[1].set(xlabel="step of gradient descent", ylabel="loss")
     axes[1].legend()
     axes[1].grid(True)

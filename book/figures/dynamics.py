@@ -145,7 +145,8 @@ def draw_cobwebs(data: list[Cobweb]) -> Figure:
         for point, slope in zip(d.points, d.slopes, strict=True):
             inside = VERMILION if abs(slope) < 1 else "none"
             ax.plot(point, point, "o", ms=7, mfc=inside, mec=VERMILION, mew=1.5)
-        ax.set(title=f"w = {d.w:g}, b = {d.b:g}", aspect="equal", xlim=(-1.05, 1.05))
+        title = f"w = {d.w:g}, b = {d.b:g}".replace("-", "−")
+        ax.set(title=title, aspect="equal", xlim=(-1.05, 1.05))
     for ax in axes[1]:
         ax.set(xlabel="h(t−1)")
     for ax in axes[:, 0]:
@@ -598,15 +599,17 @@ def draw_turnings(data: list[Turning]) -> Figure:
     figures.style()
     fig, axes = plt.subplots(2, 1, figsize=(5.6, 6.4), height_ratios=(5, 3))
     for d, colour in zip(data, (BLUE, GREEN, OCHRE, VERMILION), strict=True):
-        axes[0].plot(*d.h[:1500].T, ".", ms=1.5, color=colour, label=f"g = {d.gain:g}")
+        ends = d.h[:500]  # in the order of the curve, not of time
+        turn = np.argsort(np.arctan2(*ends.T))
+        axes[0].plot(*ends[[*turn, turn[0]]].T, color=colour, label=f"g = {d.gain:g}")
     axes[0].set(xlabel="unit 1", ylabel="unit 2", aspect="equal", xlim=(-1.1, 2.0))
     some = data[2]
     for i, colour in enumerate((BLUE, VERMILION)):
         axes[1].plot(some.h[:60, i], "o-", ms=3, lw=1, color=colour, label=f"unit {i + 1}")
-    axes[1].set(xlabel="step t", ylabel=f"g = {some.gain:g}")
+    axes[1].set(xlabel="step t", ylabel=f"state, g = {some.gain:g}")
     for ax in axes:
         ax.grid(True)
-        ax.legend(loc="upper right", markerscale=3, ncols=2 if ax is axes[1] else 1)
+        ax.legend(loc="upper right", ncols=2 if ax is axes[1] else 1)
     axes[1].set(ylim=(-0.9, 1.3))
     return fig
 
@@ -1149,10 +1152,10 @@ def draw_sunspots(data: Forecasts) -> Figure:
     """Draw the series, with one network's forecasts and those of AR(9) on square roots."""
     figures.style()
     years, spots = datasets.sunspots()
-    fig, axes = plt.subplots(2, 1, figsize=(6.0, 4.8), height_ratios=(2, 3))
+    fig, axes = plt.subplots(2, 1, figsize=(6.0, 5.1), height_ratios=(2, 3))
     axes[0].plot(years, spots, lw=1, color=figures.FOREGROUND)
     axes[0].axvspan(1921, 2008, color=SKY, alpha=0.25, lw=0)
-    axes[0].set(ylabel="sunspot number", xlim=(1700, 2010))
+    axes[0].set(xlabel="year", ylabel="sunspot number", xlim=(1700, 2010))
     axes[1].plot(data.years, data.spots, color=figures.FOREGROUND, label="observed")
     axes[1].plot(
         data.years, data.made["AR(9) on square roots"], "--", color=VERMILION, lw=1.3,
@@ -1161,7 +1164,7 @@ def draw_sunspots(data: Forecasts) -> Figure:
     axes[1].plot(
         data.years, data.made["network, by blocks"][0], ":", color=BLUE, lw=2, label="network"
     )
-    axes[1].set(xlabel="year", ylabel="one year ahead", xlim=(1920, 2009), ylim=(0, 240))
+    axes[1].set(xlabel="year", ylabel="sunspot number", xlim=(1920, 2009), ylim=(0, 240))
     axes[1].legend(loc="upper left", ncols=3)
     for ax in axes:
         ax.grid(True)

@@ -357,7 +357,7 @@ def table_roads(data: list[Roads]) -> Table:
     ]
     head = ["forget bias", "half-life"]
     for k in (1, 5, 20):
-        head += [f"σ(b)^n, n = {k}", "direct", "all roads"]
+        head += [f"σ(b)ⁿ, n = {k}", "direct", "all roads"]
     return Table(head, rows)
 
 
@@ -595,7 +595,7 @@ def conversions() -> list[Conversion]:
             difference(before, gru_after(net.x, net.h0, *turned, np.zeros(4))),
         ),
         Conversion(
-            "the same, if W_n is diagonal",
+            "the same, if Wₙ is diagonal",
             True,
             difference(
                 gru_forward(net.x, net.h0, net.U, diagonal, net.b)[0],
@@ -648,7 +648,7 @@ def ranks(H: int = 6, points: int = 200, draws: int = 20) -> Ranks:
 def table_ranks(data: Ranks) -> Table:
     """Return the singular values, the largest over all draws for "after"."""
     rows = [
-        ["reset before, W_r = 2I, W_n all 0.5", *(power(v) for v in data.before)],
+        ["reset before, Wᵣ = 2I, Wₙ all 0.5", *(power(v) for v in data.before)],
         [
             f"reset after, largest of {len(data.after)} draws",
             *(power(v) for v in data.after.max(0)),
@@ -666,8 +666,8 @@ def counts(D: int = 27, H: int = 64) -> Table:
     for name, kind, gates in (("tanh", "RNN", 1), ("GRU", "GRU", 3), ("LSTM", "LSTM", 4)):
         formula = gates * H * (H + D + 1)
         made = sum(p.numel() for p in getattr(torch.nn, kind)(D, H).parameters())
-        rows.append([name, f"{gates} blocks", formula, formula + gates * H, made])
-    return Table(["network", "rows of", "(5.23)", "and a second bias", "counted in PyTorch"], rows)
+        rows.append([name, gates, formula, formula + gates * H, made])
+    return Table(["network", "blocks", "(5.23)", "and a second bias", "counted in PyTorch"], rows)
 
 
 # -------------------------------------------------------------------------------------- pitfalls

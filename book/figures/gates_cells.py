@@ -308,7 +308,7 @@ def draw_cells(data: Readable, length: int = 130) -> Figure:
         ax.plot(
             data.cells[:length, found.cell], color=figures.PALETTE["blue"], label="tanh of the cell"
         )
-        ax.set(title=f"{found.what}: cell {found.cell}", ylim=(-1.1, 1.1))
+        ax.set(title=f"{found.what}: cell {found.cell}", ylabel="value", ylim=(-1.1, 1.1))
         ax.grid(True)
     axes[0].legend(loc="lower center", bbox_to_anchor=(0.5, 1.2), ncols=2)
     axes[-1].set_xlabel("character")

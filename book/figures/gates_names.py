@@ -522,8 +522,8 @@ def draw_spelt(data: Spelt, units: int = 16) -> Figure:
             cmap=figures.DIVERGING if signed else figures.SEQUENTIAL,
             vmin=-1 if signed else 0, vmax=1,
         )  # fmt: skip
-        ax.set(ylabel=f"{name}: unit", yticks=())
-        fig.colorbar(picture, ax=ax)
+        ax.set(ylabel="unit", yticks=())
+        fig.colorbar(picture, ax=ax, label=name)
     axes[-1].set_xticks(range(len(data.letters)), data.letters.replace(".", "·"))
     axes[-1].set_xlabel("letter that has just been read; · is the beginning")
     return fig

@@ -1283,7 +1283,7 @@ def show(key: str) -> None:
     """Show an exhibit: the wrong code, what it does, its check, the fix, the check again."""
     exhibit = EXHIBITS[key]
     _fenced("python", source(exhibit, "wrong"))
-    display(Markdown("\n".join(f"- {k}: **{v}**" for k, v in exhibit.shows().items())))
+    display(Markdown("\n".join(f"- {k.strip()}: **{v}**" for k, v in exhibit.shows().items())))
     judge(exhibit, "wrong")
     _fenced("diff", fix(exhibit))
     judge(exhibit, "right")

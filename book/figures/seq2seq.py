@@ -186,7 +186,8 @@ def table_card(name: str) -> Table:
     numbers = ", ".join(f"{n:,} {of}" for of, n in card.numbers.items())
     rows = [["what", card.what], ["source", card.source], ["licence", card.licence],
             ["numbers", numbers], ["split", card.split], ["bad at", card.bad_at]]  # fmt: skip
-    return Table(["data card", f"datasets.{name}()"], rows)
+    plain = [[what, said.replace("`", "")] for what, said in rows]
+    return Table(["data card", f"datasets.{name}()"], plain)
 
 
 # ------------------------------------------------------------------------------------------ dates
@@ -378,9 +379,9 @@ def draw_maps(data: Sequence[Looked], shape: tuple[int, int] = (4, 1)) -> Figure
         ax.imshow(looked.alpha, cmap=figures.SEQUENTIAL, vmin=0, vmax=1, aspect="auto")
         ax.set_xticks(range(len(looked.source)), looked.source.replace(" ", "␣"))
         ax.set_yticks(range(len(looked.said) + 1), [*looked.said, "end"])
-        ax.tick_params(labelsize=8, length=0)
+        ax.tick_params(labelsize=9, length=0)
+        ax.set_ylabel("said")
     axes[-1, 0].set_xlabel("character read")
-    axes[0, 0].set_ylabel("said")
     return fig
 
 

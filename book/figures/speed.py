@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import json
 import platform
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from course import figures
 from figures import textbook
@@ -151,8 +153,11 @@ def draw_roofline(data: Roofline) -> Figure:
     ax.loglog(data.intensity, data.reached / 1e9, "o", color=VERMILION, label="measured")
     for batch, x, y in zip(data.batch, data.intensity, data.reached / 1e9, strict=True):
         if batch in (1, 16, 256):
-            ax.annotate(f"B = {batch}", (x, y), (5, -12), textcoords="offset points")
+            ax.annotate(f"B = {batch}", (x, y), (7, -4), textcoords="offset points")
     ax.set(xlabel="operations a byte", ylabel="billion operations a second")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.yaxis.set_minor_formatter(NullFormatter())
     ax.legend()
     return fig
 
@@ -285,7 +290,7 @@ def draw_scans(data: Scans) -> Figure:
     for name, seconds in data.seconds.items():
         colour, mark = styles[name]
         ax.loglog(data.T, seconds * 1e3, mark, color=colour, label=name)
-    ax.set(xlabel="steps", ylabel="ms")
+    ax.set(xlabel="steps τ", ylabel="time, ms")
     ax.legend()
     return fig
 
@@ -366,7 +371,7 @@ def table_growth(found: dict[str, Any]) -> Table:
     kept = found["growth"]
     rows = [
         [
-            name,
+            re.sub(r"^\w+", lambda network: network[0].upper(), name),
             f"{each['exponent of time']:.2f}",
             f"{each['exponent of memory']:.2f}",
             f"{each['bytes at the peak'][-1] / 1e6:.0f}",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Sequence
+from numbers import Integral
 
 
 class Table:
@@ -14,7 +16,7 @@ class Table:
 
     def _repr_html_(self) -> str:
         def line(tag: str, cells: Sequence[object]) -> str:
-            return "<tr>" + "".join(f"<{tag}>{html.escape(str(c))}</{tag}>" for c in cells)
+            return "<tr>" + "".join(f"<{tag}>{html.escape(typeset(c))}</{tag}>" for c in cells)
 
         body = "</tr>".join(line("td", row) for row in self.rows)
         return (
@@ -32,9 +34,23 @@ class Table:
 
 def power(value: float) -> str:
     """Return 3.2e-16 as '3.2·10⁻¹⁶'."""
-    if value == 0:
-        return "0"
-    mantissa, exponent = f"{value:.1e}".split("e")
-    return f"{mantissa}·10" + str(int(exponent)).translate(
-        str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+    return "0" if value == 0 else _powers(f"{value:.1e}")
+
+
+def typeset(cell: object) -> str:
+    """Return a cell as print has it: minus signs, powers of ten, and numbers that do not break."""
+    said = f"{cell:,}" if isinstance(cell, Integral) and cell > 9999 else str(cell)
+    text = _powers(re.sub(r"(?<![^\s(])-(?=[\d.])", "−", said))
+    if len(text) <= 20 and re.fullmatch(r"[^a-z]+( to [^a-z]+)?", text, re.IGNORECASE):
+        text = text.replace(" ", "\N{NO-BREAK SPACE}")
+    return text
+
+
+def _powers(text: str) -> str:
+    """Write 1.5e-05 as 1.5·10⁻⁵."""
+    raised = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+    return re.sub(
+        r"\b(\d(?:\.\d+)?)e([+-]\d\d+)\b",
+        lambda found: f"{found[1]}·10{str(int(found[2])).translate(raised)}",
+        text,
     )

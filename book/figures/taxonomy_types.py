@@ -406,8 +406,9 @@ def draw_music(data: Music) -> Figure:
         )  # fmt: skip
         ax.set_title(melody.name, loc="left")
         ax.set(yticks=(60, 67, 72, 79), yticklabels=("C", "G", "C", "G"))
+        ax.set_ylabel("pitch")
         ax.grid(True, axis="y")
-    axes[-1].set_xlabel("quarter notes")
+    axes[-1].set_xlabel("time, quarter notes")
     axes[-1].set_xlim(0, 48)
     return fig
 
