@@ -5,7 +5,8 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PYTHONUNBUFFERED = 1
 
-.PHONY: help course notebooks book demo check test lint coverage wheel audit chromium postgresql retrain clean
+.PHONY: help course notebooks book demo check test lint spell links coverage mutants wheel audit \
+  chromium postgresql retrain clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
@@ -44,6 +45,17 @@ lint: .venv/installed ## ruff, and mypy over course and autograder
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+spell: .venv/installed ## spelling of pages, hints, docstrings and comments
+	@if command -v hunspell >/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "installing hunspell"; apt-get update -qq && \
+	  apt-get install -y -qq hunspell hunspell-en-gb >/dev/null; \
+	else echo "install hunspell first (sudo apt-get install hunspell hunspell-en-gb)"; exit 1; fi
+	$(BIN)/python tests/spelling.py
+
+links: .venv/installed ## whether the addresses in the book answer; needs a network
+	$(BIN)/python book/links.py
 
 # `make coverage TESTS=tests/test_checks.py` looks at a part.  What runs in the jail is not seen:
 # nothing may leave it.
