@@ -514,7 +514,7 @@ def test_text_is_disarmed_and_mathematics_is_left():
     assert [cell.source for cell in nb.cells] == [
         "< b>x< /b> a< b $x<1$ < /p>< !-- -->< ?x?>",
         r"$href{x}{y} url{z} \alpha class{a}$ \datum",
-        "![x](attachment a.png) attachment colon;b, my attachment",
+        "![x](attachment :a.png) attachment &colon;b, my attachment",
         "< script>",
         "<b>kept</b>",
         "a <b",
