@@ -153,6 +153,7 @@ def test_a_shape_is_described_by_its_letters():
         ((4, 2, 4), (5, 2, 4), TBH, None),
         ((7, 2, 4), (5, 2, 4), TBH, None),
         ((4, 4), (3, 4), HD, None),
+        ((2, 6), (3, 4), HD, None),
         ((6, 4), (5, 2, 4), TBH, "1 axis too few: was one summed over, or indexed away?"),
         ((5, 3, 4), (5, 2, 4), TBH, None),
     ],
@@ -183,6 +184,21 @@ def test_the_error_is_relative_to_the_largest_entry():
     )
     assert found(np.add(truth, [0, 0, -0.5]), truth, tolerance=off) is None
     assert found(np.add(truth, [0, 0.51, 0]), truth, tolerance=off).error == pytest.approx(0.255)
+
+
+def test_a_small_truth_is_no_excuse():
+    truth = np.array([1e-3, -5e-4])
+    assert found(truth + 2e-10, truth).error == pytest.approx(2e-7)
+    assert found(truth + 0.9e-12, truth) is None
+    assert not alike(truth + 2e-12, truth)
+    assert alike(truth + 0.9e-12, truth)
+
+
+def test_what_overflows_is_wrong_and_warns_nobody():
+    with np.errstate(all="raise"):
+        assert found([1e308, 1.0], [-1e308, 1.0]).error == np.inf
+        assert found([np.inf, 1.0], [np.inf, 1.0]).error == np.inf
+        assert found([1e308, 1.0], [-1e308, 1.0]).headline == "y[0]: yours 1e+308, want -1e+308"
 
 
 def test_where_the_truth_is_zero_the_error_is_absolute():
@@ -238,6 +254,11 @@ ROUNDED = (
 def test_where_float32_may_be_the_reason_it_is_said(error, limit, said):
     difference = found([1.0, 1 + error, -1], [1.0, 1.0, -1], tolerance=Tolerance(limit, "so"))
     assert (ROUNDED in difference.lines) == said
+
+
+def test_at_the_very_limit_of_float32_nothing_is_said_of_it():
+    assert ROUNDED in found([0.9e-6, 0.0], [0.0, 0.0]).lines
+    assert ROUNDED not in found([1e-6, 0.0], [0.0, 0.0]).lines
 
 
 def test_single_precision_is_no_excuse_where_it_is_expected():
@@ -316,6 +337,13 @@ def test_many_places_are_counted():
     ]
 
 
+def test_a_place_is_written_out_up_to_forty_letters():
+    for length, said in ((29, "[:, [0, 2]] (input)"), (30, "2 of 60 (input)")):
+        name = "W" * length
+        lines = where((2, 60), np.s_[:, 0], np.s_[:, 2], output=Output(name, ("H", "D")))
+        assert lines == [f"wrong only in {name if '[' in said else ''}{said}"]
+
+
 def test_nothing_is_said_where_all_is_wrong_or_there_is_one_number():
     assert where((5, 2, 4), np.s_[:]) == []
     assert where((), np.s_[()], output=NUMBER) == []
@@ -389,6 +417,25 @@ def test_relations_hold_to_the_limit():
         early = np.concatenate([H[1:], H[:1] * 0])
         early[2, 0, 0] += off * size
         assert (like(early, limit=1e-3) == ["yours is one step early"]) == late
+
+
+def test_the_limit_itself_is_allowed():
+    """In numbers that add up exactly: a quarter of 4, an eighth of 8."""
+    assert like([-4.0, -1.0], [4.0, 2.0], LINE, 0.25) == ["yours has the opposite sign"]
+    wave = [8.0, -8.0, 8.0, -8.0]
+    assert like([0.0, 9.0, -8.0, 8.0], wave, LINE, 0.125) == ["yours is one step late"]
+    assert like([-7.0, 8.0, -8.0, 0.0], wave, LINE, 0.125) == ["yours is one step early"]
+    assert like([7.0, 6.0, 5.0], [4.0, 2.0, 1.0], LINE, 0.25) == ["yours is +3 off, everywhere"]
+
+
+def test_small_numbers_move_in_time_too():
+    late = np.concatenate([H[:1] * 0, H[:-1]])
+    assert like(late / 100, H / 100, limit=1e-3) == ["yours is one step late"]
+
+
+def test_two_steps_can_move_and_one_cannot():
+    assert like([0.0, 8.0], [8.0, -3.0], LINE) == ["yours is one step late"]
+    assert like(H[:1] + H[1:2], H[:1]) == []
 
 
 def test_where_zero_is_expected_that_is_said():

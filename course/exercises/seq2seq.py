@@ -6,6 +6,7 @@ steps, searches from scores that are computed anew for every whole sequence.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -308,9 +309,9 @@ def _log_p(args: Mapping[str, Any], y: Sequence[int]) -> np.ndarray:
     return o - np.logaddexp.reduce(o)
 
 
-def _whole(args: Mapping[str, Any], y: Sequence[int]) -> float:
-    """Log-probability of all of y."""
-    return math.fsum(_log_p(args, y[:n])[symbol] for n, symbol in enumerate(y))
+def _whole(after: Callable[[Sequence[int]], np.ndarray], y: Sequence[int]) -> float:
+    """Log-probability of all of y, by those of what may come after each of its beginnings."""
+    return math.fsum(after(y[:n])[symbol] for n, symbol in enumerate(y))
 
 
 def _found(args: Mapping[str, Any], y: Sequence[int], score: float) -> Arrays:
@@ -323,7 +324,7 @@ def _greedy_truth(**args: Any) -> Arrays:
     y: list[int] = []
     while len(y) < args["limit"] and args["end"] not in y:
         y.append(int(np.argmax(_log_p(args, y))))
-    return _found(args, y, _whole(args, y))
+    return _found(args, y, _whole(functools.partial(_log_p, args), y))
 
 
 def _complete(args: Mapping[str, Any]) -> list[tuple[int, ...]]:
@@ -339,6 +340,7 @@ def _complete(args: Mapping[str, Any]) -> list[tuple[int, ...]]:
 def _beam_truth(**args: Any) -> Arrays:
     """All complete sequences, if the beam is wide enough for them; else level by level."""
     classes = len(args["c"])
+    after = functools.cache(functools.partial(_log_p, args))  # many begin in the same way
     if args["width"] >= classes ** args["limit"]:
         pool = _complete(args)
     else:
@@ -346,12 +348,12 @@ def _beam_truth(**args: Any) -> Arrays:
         pool = []
         for _ in range(args["limit"]):
             longer = [(*y, k) for y in level for k in range(classes)]
-            order = np.argsort([-_whole(args, y) for y in longer], kind="stable")
+            order = np.argsort([-_whole(after, y) for y in longer], kind="stable")
             kept = [longer[i] for i in order[: args["width"]]]
             pool += [y for y in kept if y[-1] == args["end"]]
             level = [y for y in kept if y[-1] != args["end"]]
         pool += level
-    scores = [_whole(args, y) / len(y) ** args["length_penalty"] for y in pool]
+    scores = [_whole(after, y) / len(y) ** args["length_penalty"] for y in pool]
     best = int(np.argmax(scores))
     return _found(args, pool[best], scores[best])
 
@@ -783,11 +785,11 @@ def _contested(
     while True:
         args = _searched(_network(rng, limit, classes), width, length_penalty)
         found = _beam_truth(**args)[1]
-        plain = _beam_truth(**{**args, "width": 1})[1]
-        other = _beam_truth(**{**args, "length_penalty": 1 - length_penalty})[1]
-        likeliest = _beam_truth(**{**args, "length_penalty": 0.0})[0]
-        differ = not np.array_equal(found, plain) and not np.array_equal(found, other)
-        if differ and likeliest > 1:  # of one symbol, the mean is the sum
+        if np.array_equal(found, _beam_truth(**{**args, "width": 1})[1]):
+            continue
+        if np.array_equal(found, _beam_truth(**{**args, "length_penalty": 1 - length_penalty})[1]):
+            continue
+        if _beam_truth(**{**args, "length_penalty": 0.0})[0] > 1:  # of one, the mean is the sum
             return args
 
 
