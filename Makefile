@@ -5,7 +5,8 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PYTHONUNBUFFERED = 1
 
-.PHONY: help course notebooks book pdf demo check test lint coverage wheel audit chromium postgresql retrain clean
+.PHONY: help course notebooks book pdf demo check test lint spell links coverage mutants wheel audit \
+  chromium postgresql retrain clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
@@ -31,11 +32,13 @@ demo: .venv/installed ## the demo class alone, in build/demo
 	$(BIN)/autograder demo
 
 # Who imports whom; every answer, stub and slip on its rung; what students read.  What takes longer
-# for what it finds (building notebooks, grading, the book) waits for `make test`.
-QUICK = tests/test_house.py tests/test_exercises.py tests/test_checks.py
+# for what it finds (building notebooks, grading, the book) waits for `make test`.  One file has most
+# of the work, and its tests share nothing: here they are dealt out one by one.
+QUICK = $(addprefix tests/test_,$(addsuffix .py,house exercises checks ladder compare calls report \
+  execute repair frames links))
 
 check: lint ## while writing, in under a minute: lint, types, and a few tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(QUICK)
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(QUICK)
 
 test: .venv/installed chromium postgresql lint ## lint, types, all tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
@@ -48,6 +51,17 @@ lint: .venv/installed ## ruff, and mypy over course and autograder
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
+spell: .venv/installed ## spelling of pages, hints, docstrings and comments
+	@if command -v hunspell >/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "installing hunspell"; apt-get update -qq && \
+	  apt-get install -y -qq hunspell hunspell-en-gb >/dev/null; \
+	else echo "install hunspell first (sudo apt-get install hunspell hunspell-en-gb)"; exit 1; fi
+	$(BIN)/python tests/spelling.py
+
+links: .venv/installed ## whether the addresses in the book answer; needs a network
+	$(BIN)/python book/links.py
+
 # `make coverage TESTS=tests/test_checks.py` looks at a part.  What runs in the jail is not seen:
 # nothing may leave it.
 coverage: .venv/installed ## which lines the tests reach, to build/coverage/index.html
@@ -56,6 +70,18 @@ coverage: .venv/installed ## which lines the tests reach, to build/coverage/inde
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage html --quiet
 	@$(BIN)/coverage report | tee build/coverage/report.txt
+
+# mutmut has an environment of its own, which sees what the project's has installed.
+MUTMUT = mutmut==3.8.1
+
+# `make mutants MODULES=course/ladder.py` tries one out.
+mutants: .venv/installed ## whether the tests notice small changes of the scoring, to build/mutants
+	@mkdir -p build/mutants
+	@test -x build/mutants/env/bin/mutmut || { $(PYTHON) -m venv build/mutants/env && \
+	  $(BIN)/python -c 'import site; print(site.getsitepackages()[0])' \
+	    > "$$(echo build/mutants/env/lib/python3*/site-packages)/project.pth" && \
+	  build/mutants/env/bin/pip install --quiet $(MUTMUT); }
+	@build/mutants/env/bin/python tests/mutants.py $(MODULES)
 
 # Built from a copy: setuptools leaves folders behind, and would pack what it finds in them again.
 wheel: .venv/installed ## the student's toolkit as one file, to build/dist

@@ -103,7 +103,10 @@ def write(path: Path, fixtures: Mapping[str, Fixture]) -> None:
 
 
 def read(path: Path) -> dict[str, Fixture]:
-    """Read fixtures by exercise; raises OSError, ValueError, KeyError or BadZipFile."""
+    """Read fixtures by exercise.
+
+    Raises OSError, ValueError, KeyError, EOFError or BadZipFile.
+    """
     with np.load(path, allow_pickle=False) as archive:
         index = json.loads(archive["index"].tobytes().decode())
         numbers = archive["numbers"]
@@ -137,7 +140,7 @@ def of_chapter(chapter: str) -> dict[str, Fixture]:
     path = FOLDER / f"{chapter}.npz"
     try:
         return read(path)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise CourseError(
             f"{path} can't be read ({type(error).__name__}): get the folder course/ again"
             " from your instructor."

@@ -80,12 +80,12 @@ def test_cases_have_unequal_sizes_and_every_kind(exercise):
             assert value.any()
 
 
-def test_fixtures_on_disk_are_up_to_date():
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_fixtures_on_disk_are_up_to_date(name):
     from autograder import build
 
-    for name in CHAPTERS:
-        made = verify.fixtures(chapter(name))
-        assert build.same_fixtures(fixtures.of_chapter(name), made), "run: autograder build"
+    made = verify.fixtures(chapter(name))
+    assert build.same_fixtures(fixtures.of_chapter(name), made), "run: autograder build"
 
 
 @pytest.mark.parametrize("exercise", EXERCISES, ids=by_name)

@@ -7,7 +7,7 @@ that no wrong axis, transposition or mean can hide.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,17 @@ from course.exercise import (
     Tolerance,
     as_outputs,
 )
-from course.exercises.common import double, draw_targets, single, sweeps, usual, wake_meta
+from course.exercises.common import (
+    STEP,
+    complex_steps,
+    double,
+    draw_targets,
+    elsewhere,
+    gradcheck,
+    single,
+    sweeps,
+    usual,
+)
 
 T, B, D, H, K = 5, 2, 3, 4, 6
 
@@ -63,18 +73,6 @@ def _states(rng: np.random.Generator, steps: int = T, batch: int = B) -> dict[st
 # Oracles.
 
 
-def _complex_step(f: Callable[..., Any], args: Mapping[str, np.ndarray], name: str) -> np.ndarray:
-    """Derivative of a real number f(**args) for one argument: Im f(x + i e) / e, eq (3.25)."""
-    step = 1e-30
-    value = args[name].astype(complex)
-    grad = np.empty(value.shape)
-    for i in np.ndindex(value.shape):
-        moved = value.copy()
-        moved[i] += 1j * step
-        grad[i] = f(**{**args, name: moved}).imag / step
-    return grad
-
-
 def _forward_truth(**args: np.ndarray) -> Arrays:
     a = double(**args)
     h = sweeps(a["x"], a["h0"], a["U"], a["W"], a["b"])
@@ -96,11 +94,11 @@ def _grad_o_truth(**args: np.ndarray) -> Arrays:
     o, grad = a["o"], np.empty(a["o"].shape)
     for k in range(K):  # every step and sequence at once: they don't touch one another
         moved = o.astype(complex)
-        moved[..., k] += 1e-30j
+        moved[..., k] += 1j * STEP
         top = o.max(-1, keepdims=True)
         log_z = np.log(np.exp(moved - top).sum(-1)) + top[..., 0]
         minus_log_p = log_z - np.take_along_axis(moved, a["y"][..., None], -1)[..., 0]
-        grad[..., k] = a["mask"] * minus_log_p.imag / 1e-30
+        grad[..., k] = a["mask"] * minus_log_p.imag / STEP
     return (grad,)
 
 
@@ -150,7 +148,7 @@ def _grad_params_truth(**args: np.ndarray) -> Arrays:
         h = np.tanh(pre + a["x"] @ U.T + before @ W.T + b)
         return (a["dh"] * h).sum() + (a["do"] * (a["h"] @ V.T + c)).sum()
 
-    return tuple(_complex_step(immediate, zero, name) for name in "UWbVc")
+    return complex_steps(immediate, zero, "UWbVc")
 
 
 def _clip_truth(grads: list[np.ndarray], max_norm: float) -> Arrays:
@@ -167,7 +165,7 @@ def _rtrl_truth(**args: np.ndarray) -> Arrays:
     def weighted(**moved: np.ndarray) -> Any:
         return (g * sweeps(**moved)).sum()
 
-    return tuple(_complex_step(weighted, a, name) for name in ("U", "W", "b"))
+    return complex_steps(weighted, a, "UWb")
 
 
 def _torch_truth(**args: np.ndarray) -> Arrays:
@@ -526,23 +524,12 @@ def _torch_cases(rng: np.random.Generator) -> list[Case]:
     tiny = _torch_inputs(rng, steps=3)
     end = _torch_inputs(rng)
     end["dh"][:-1] = 0.0
-    wake_meta()
     return [
         Case("one step", "probes", _torch_inputs(rng, steps=1), "T = 1: one step, one road"),
         Case("loss at the last step alone", "probes", end, "what comes earlier came through W"),
         *usual(_torch_inputs, rng, {"dh": 1, "x": 1, "h0": 0}),
-        Case(
-            "gradcheck",
-            "properties",
-            {**tiny, "also": "gradcheck"},
-            "torch compares backward with differences of forward",
-        ),
-        Case(
-            "another device",
-            "properties",
-            {**tiny, "also": "another device"},
-            "the same code where the arguments are not on the CPU",
-        ),
+        gradcheck(tiny),
+        elsewhere(tiny),
     ]
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from course.exercise import Case
+from course.exercise import Arrays, Case
 
 LONG = 11
 """A length that no other case has."""
+
+STEP = 1e-30
+"""Of a complex step: its square is lost in rounding, and nothing is subtracted."""
 
 
 def single(args: Mapping[str, Any]) -> dict[str, Any]:
@@ -28,6 +31,21 @@ def reorder(args: Mapping[str, Any], batched: Mapping[str, int]) -> dict[str, An
     """The same arguments, sequences in reverse order; ``batched`` gives the batch's axis."""
     return {
         name: np.flip(value, batched[name]).copy() if name in batched else value
+        for name, value in args.items()
+    }
+
+
+def zeroed(args: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """The same arguments, some of them zero."""
+    return {name: np.zeros_like(v) if name in names else v for name, v in args.items()}
+
+
+def only(args: Mapping[str, Any], *kept: str) -> dict[str, Any]:
+    """The same arguments, every array of numbers zero but those named; classes stay."""
+    return {
+        name: np.zeros_like(value)
+        if name not in kept and getattr(value, "dtype", None) == np.float64
+        else value
         for name, value in args.items()
     }
 
@@ -56,21 +74,57 @@ def draw_targets(
     rng: np.random.Generator, steps: int = 5, batch: int = 2, classes: int = 6
 ) -> dict[str, np.ndarray]:
     """o, y, mask; the mask of sequence i ends i + 1 steps early, as padding does."""
-    mask = np.ones((steps, batch))
-    for i in range(batch):
-        mask[max(1, steps - 1 - i) :, i] = 0.0
     return {
         "o": rng.normal(0, 2.0, (steps, batch, classes)),
         "y": rng.integers(0, classes, (steps, batch)),
-        "mask": mask,
+        "mask": padding(steps, batch),
     }
 
 
-def wake_meta() -> None:
-    """Import what the first operation on the meta device imports, before an answer is timed."""
+def padding(steps: int, batch: int) -> np.ndarray:
+    """A mask (T, B) that ends i + 1 steps early for sequence i, where there is room."""
+    mask = np.ones((steps, batch))
+    for i in range(batch):
+        mask[max(1, steps - 1 - i) :, i] = 0.0
+    return mask
+
+
+def gradcheck(args: Mapping[str, Any]) -> Case:
+    """The case that asks torch whether backward is what forward's differences say."""
+    says = "torch compares backward with differences of forward"
+    return Case("gradcheck", "properties", {**args, "also": "gradcheck"}, says)
+
+
+def elsewhere(
+    args: Mapping[str, Any],
+    says: str = "the same code where the arguments are not on the CPU",
+) -> Case:
+    """The case whose tensors are on the meta device.
+
+    What the first operation there imports is imported now, before an answer is timed.
+    """
     import torch
 
     torch.ones(1, device="meta").tanh()
+    return Case("another device", "properties", {**args, "also": "another device"}, says)
+
+
+def complex_steps(
+    f: Callable[..., Any], args: Mapping[str, np.ndarray], names: Sequence[str]
+) -> Arrays:
+    """Derivatives of a real number f(**args), one entry of one argument at a time.
+
+    Each is Im f(x + i e) / e, eq (3.25).
+    """
+    found = []
+    for name in names:
+        grad = np.empty(args[name].shape)
+        for index in np.ndindex(grad.shape):
+            moved = args[name].astype(complex)
+            moved[index] += 1j * STEP
+            grad[index] = f(**{**args, name: moved}).imag / STEP
+        found.append(grad)
+    return tuple(found)
 
 
 def sweeps(x: np.ndarray, h0: np.ndarray, U: np.ndarray, W: np.ndarray, b: np.ndarray) -> Any:

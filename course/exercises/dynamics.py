@@ -15,9 +15,9 @@ import numpy as np
 
 from course.adapters import call_with_tensors
 from course.exercise import Arrays, Case, Chapter, Exercise, Output, Question, Tolerance
+from course.exercises.common import LONG, STEP, double, elsewhere, reorder, single
 
 T, B, D, H = 5, 2, 3, 4
-LONG = 11
 
 STATES = ("T", "B", "H")
 
@@ -47,22 +47,6 @@ def _pushed(rng: np.random.Generator, steps: int = T, batch: int = B) -> dict[st
     }
 
 
-def _single(args: Mapping[str, Any]) -> dict[str, Any]:
-    """The same arguments in float32."""
-    return {
-        name: value.astype(np.float32) if getattr(value, "dtype", None) == np.float64 else value
-        for name, value in args.items()
-    }
-
-
-def _reorder(args: Mapping[str, Any], batched: Mapping[str, int]) -> dict[str, Any]:
-    """The same arguments, the batch in reverse order; ``batched`` gives the batch's axis."""
-    return {
-        name: np.flip(value, batched[name]).copy() if name in batched else value
-        for name, value in args.items()
-    }
-
-
 def _usual(
     draw: Callable[..., dict[str, Any]],
     rng: np.random.Generator,
@@ -87,24 +71,14 @@ def _usual(
         Case(
             "batch order",
             "properties",
-            _reorder(main, batched),
+            reorder(main, batched),
             "the batch in reverse order; its members must not influence one another",
         ),
-        Case("float32 in", "properties", _single(main), "the same arguments in single precision"),
+        Case("float32 in", "properties", single(main), "the same arguments in single precision"),
     ]
 
 
 # Oracles.
-
-
-def _double(**args: Any) -> dict[str, Any]:
-    """The same arguments in float64: oracles answer in double precision."""
-    return {
-        name: np.asarray(value, np.float64)
-        if getattr(value, "dtype", None) == np.float32
-        else value
-        for name, value in args.items()
-    }
 
 
 def _sweeps(push: np.ndarray, h0: np.ndarray, W: np.ndarray) -> np.ndarray:
@@ -117,25 +91,25 @@ def _sweeps(push: np.ndarray, h0: np.ndarray, W: np.ndarray) -> np.ndarray:
 
 
 def _orbit_truth(**args: Any) -> Arrays:
-    a = _double(**args)
+    a = double(**args)
     push = np.broadcast_to(a["b"], (a["T"], *a["h0"].shape))
     return (_sweeps(push, a["h0"], a["W"]),)
 
 
 def _driven_truth(**args: Any) -> Arrays:
-    a = _double(**args)
+    a = double(**args)
     push = np.einsum("ij,tbj->tbi", a["U"], a["x"]) + a["b"]
     return (_sweeps(push, a["h0"], a["W"]),)
 
 
 def _jacobian_truth(**args: Any) -> Arrays:
     """Complex steps: one unit moved at a time, every state at once."""
-    a = _double(**args)
+    a = double(**args)
     columns = []
     for j in range(len(a["b"])):
         moved = a["h"].astype(complex)
-        moved[:, j] += 1e-30j
-        columns.append(np.tanh(np.einsum("ij,bj->bi", a["W"], moved) + a["b"]).imag / 1e-30)
+        moved[:, j] += 1j * STEP
+        columns.append(np.tanh(np.einsum("ij,bj->bi", a["W"], moved) + a["b"]).imag / STEP)
     return (np.stack(columns, axis=2),)
 
 
@@ -157,7 +131,7 @@ def _newton_truth(**args: Any) -> Arrays:
 
     Newton's method for one unit is a bisection here, where the start says in which interval.
     """
-    a = _double(**args)
+    a = double(**args)
     W, b = a["W"], a["b"]
     found = a["h"].copy()
     few = a["steps"] <= 2  # not there yet: the same steps, with the Jacobian by complex steps
@@ -199,7 +173,7 @@ def _saddle_truth(w: np.ndarray) -> Arrays:
     low, high = np.zeros(w.shape), np.ones(w.shape) - 1e-12
     for _ in range(200):
         middle = (low + high) / 2
-        moved = middle + 1e-30j
+        moved = middle + 1j * STEP
         falling = (np.arctanh(moved) - w * moved).imag < 0
         low, high = np.where(falling, middle, low), np.where(falling, high, middle)
     h = (low + high) / 2
@@ -208,7 +182,7 @@ def _saddle_truth(w: np.ndarray) -> Arrays:
 
 def _lyapunov_truth(**args: Any) -> Arrays:
     """Complex steps through blocks of 20 steps: the map itself carries the displacement."""
-    a = _double(**args)
+    a = double(**args)
     W, b, steps = a["W"], a["b"], a["T"]
     h, total = a["h0"], np.zeros(len(a["h0"]))
     v = a["v"] / np.sqrt((a["v"] ** 2).sum(axis=1, keepdims=True))
@@ -255,7 +229,7 @@ def _ridge_truth(h: np.ndarray, y: np.ndarray, penalty: float) -> Arrays:
 def _orbits_truth(**args: Any) -> Arrays:
     """Each orbit alone, with its own matrix g W, in NumPy."""
     args.pop("also", None)
-    a = _double(**args)
+    a = double(**args)
     push = np.broadcast_to(a["b"], (a["T"], 1, len(a["b"])))
     each = [
         _sweeps(push, start[None], g * a["W"]) for start, g in zip(a["h0"], a["gain"], strict=True)
@@ -483,7 +457,7 @@ def _memory_cases(rng: np.random.Generator) -> list[Case]:
         Case(
             "float32 in",
             "properties",
-            _single({"h": h, "x": signal, "K": 4}),
+            single({"h": h, "x": signal, "K": 4}),
             "the same arguments in single precision",
         ),
     ]
@@ -516,7 +490,7 @@ def _ridge_cases(rng: np.random.Generator) -> list[Case]:
             _examples(rng, rows=3),
             "N = 3, H = 4: without the penalty there is no unique answer, with it there is",
         ),
-        Case("float32 in", "properties", _single(_examples(rng)), "in single precision"),
+        Case("float32 in", "properties", single(_examples(rng)), "in single precision"),
     ]
 
 
@@ -542,12 +516,7 @@ def _orbits_cases(rng: np.random.Generator) -> list[Case]:
         Case("no bias", "probes", loose, "b = 0: each orbit has its own gain"),
         *_usual(_many, rng, {"h0": 0, "gain": 0}),
         Case("many orbits", "properties", _many(rng, steps=3, batch=257), "B = 257, T = 3"),
-        Case(
-            "another device",
-            "properties",
-            {**_many(rng), "also": "another device"},
-            "the same code where the arguments are not on the CPU",
-        ),
+        elsewhere(_many(rng)),
     ]
 
 

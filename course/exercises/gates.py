@@ -22,10 +22,18 @@ from course.exercise import (
     Question,
     as_outputs,
 )
-from course.exercises.common import double, draw_targets, single, usual
+from course.exercises.common import (
+    STEP,
+    double,
+    draw_targets,
+    elsewhere,
+    gradcheck,
+    single,
+    usual,
+    zeroed,
+)
 
 T, B, D, H, K = 5, 2, 3, 4, 6
-STEP = 1e-30
 
 HIDDEN = ("T", "B", "H")
 STATE = ("B", "H")
@@ -99,11 +107,6 @@ def _gru_states(rng: np.random.Generator, steps: int = T, batch: int = B) -> dic
         "gates": gates,
         **{name: drawn[name] for name in ("h0", "U", "W")},
     }
-
-
-def _zeroed(args: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    """The same arguments, some of them zero."""
-    return {name: np.zeros_like(v) if name in names else v for name, v in args.items()}
 
 
 def _block(args: Mapping[str, Any], names: Sequence[str], block: int, value: float) -> dict:
@@ -381,14 +384,14 @@ def _lstm_probes(
 ) -> list[tuple[str, dict, str]]:
     """Probes that a step and a sequence share; before: the names of h(0) and c(0)."""
     h, c = before
-    cell = _zeroed(draw(), "x", "U", "W", "b")
-    b_only = _zeroed(draw(), "x", "U", "W", h, c)
-    W_only = _zeroed(draw(), "x", "U", "b")
-    U_only = _zeroed(draw(), "W", "b")
+    cell = zeroed(draw(), "x", "U", "W", "b")
+    b_only = zeroed(draw(), "x", "U", "W", h, c)
+    W_only = zeroed(draw(), "x", "U", "b")
+    U_only = zeroed(draw(), "W", "b")
     return [
         (
             "c alone",
-            _zeroed(cell, h),
+            zeroed(cell, h),
             "no weights: every gate is 1/2 and g is 0, so c is halved and h = tanh(c) / 2",
         ),
         ("b alone", b_only, "no input, no states: each block of b makes its own gate"),
@@ -423,10 +426,10 @@ def _lstm_forward_cases(rng: np.random.Generator) -> list[Case]:
 
 def _lstm_backward_cases(rng: np.random.Generator) -> list[Case]:
     one = _lstm_states(rng, 1, 1)
-    direct = _zeroed(_lstm_states(rng), "dh", "W")
-    at_end = _zeroed(_lstm_states(rng), "W", "dc_last")
+    direct = zeroed(_lstm_states(rng), "dh", "W")
+    at_end = zeroed(_lstm_states(rng), "W", "dc_last")
     at_end["dh"][:-1] = 0.0
-    shut = _gate(_zeroed(_lstm_states(rng), "dc_last"), 1, 1e-12)
+    shut = _gate(zeroed(_lstm_states(rng), "dc_last"), 1, 1e-12)
     shut["dh"][:-1] = 0.0
     return [
         Case("one step, one sequence", "probes", one, "no past and no future; h(0), c(0) not zero"),
@@ -457,14 +460,14 @@ def _lstm_backward_cases(rng: np.random.Generator) -> list[Case]:
 
 
 def _gru_probes(draw: Callable[[], dict[str, np.ndarray]], keeps: bool) -> list[Case]:
-    biased = _zeroed(draw(), "x", "U", "W", "h0")
-    still = _zeroed(draw(), "x", "U", "W", "b")
-    update = _block(_zeroed(draw(), "x", "U", "W"), ("b",), 2, 0.0)
+    biased = zeroed(draw(), "x", "U", "W", "h0")
+    still = zeroed(draw(), "x", "U", "W", "b")
+    update = _block(zeroed(draw(), "x", "U", "W"), ("b",), 2, 0.0)
     reset = draw()
-    reset = _block(_block(_zeroed(reset, "x", "U"), ("W",), 0, 0.0), ("W",), 1, 0.0)
+    reset = _block(_block(zeroed(reset, "x", "U"), ("W",), 0, 0.0), ("W",), 1, 0.0)
     kept, new = ("u", "1 - u") if keeps else ("1 - u", "u")
     if keeps:
-        still, update = _zeroed(still, "d"), _zeroed(update, "d")
+        still, update = zeroed(still, "d"), zeroed(update, "d")
     return [
         Case("h alone", "probes", still, "no weights: u is 1/2, n is 0, so h is halved each step"),
         Case(
@@ -488,7 +491,7 @@ def _gru_cases(rng: np.random.Generator) -> list[Case]:
 
 
 def _gru_after_cases(rng: np.random.Generator) -> list[Case]:
-    inner = _block(_zeroed(_gru_after_inputs(rng), "x", "U", "W", "h0"), ("b",), 2, 0.0)
+    inner = _block(zeroed(_gru_after_inputs(rng), "x", "U", "W", "h0"), ("b",), 2, 0.0)
     return [
         *_gru_probes(lambda: _gru_after_inputs(rng), True),
         Case("d alone", "probes", inner, "n = tanh(r d): the inner bias is reset, too"),
@@ -498,7 +501,7 @@ def _gru_after_cases(rng: np.random.Generator) -> list[Case]:
 
 def _gru_backward_cases(rng: np.random.Generator) -> list[Case]:
     one = _gru_states(rng, 1, 1)
-    direct = _zeroed(_gru_states(rng), "W")
+    direct = zeroed(_gru_states(rng), "W")
     direct["dh"][:-1] = 0.0
     reset = _block(_block(_gru_states(rng), ("W",), 0, 0.0), ("W",), 1, 0.0)
     reset = _gate(reset, 1, 1 - 1e-9)
@@ -547,9 +550,9 @@ def _take_to_keep_cases(rng: np.random.Generator) -> list[Case]:
 
 
 def _to_torch_cases(rng: np.random.Generator) -> list[Case]:
-    only_b = _zeroed(_lstm(rng), "U", "W")
-    only_U = _zeroed(_lstm(rng), "W", "b")
-    only_W = _zeroed(_lstm(rng), "U", "b")
+    only_b = zeroed(_lstm(rng), "U", "W")
+    only_U = zeroed(_lstm(rng), "W", "b")
+    only_W = zeroed(_lstm(rng), "U", "b")
     return [
         Case("b alone", "probes", only_b, "U and W are 0: torch.nn.LSTM has its gates from b"),
         Case("U alone", "probes", only_U, "W and b are 0"),
@@ -569,7 +572,7 @@ def _torch_weights(rng: np.random.Generator) -> dict[str, np.ndarray]:
 
 def _from_torch_cases(rng: np.random.Generator) -> list[Case]:
     main = _torch_weights(rng)
-    one = _zeroed(_torch_weights(rng), "bias_hh")
+    one = zeroed(_torch_weights(rng), "bias_hh")
     output = {name: np.zeros_like(value) for name, value in main.items()}
     for name, value in main.items():
         output[name][3 * H :] = value[3 * H :]
@@ -646,25 +649,15 @@ def _torch_inputs(rng: np.random.Generator, steps: int = T, batch: int = B) -> d
 
 def _torch_cases(rng: np.random.Generator) -> list[Case]:
     tiny = _torch_inputs(rng, steps=3)
-    at_h = _zeroed(_torch_inputs(rng), "dc_last")
-    at_c = _zeroed(_torch_inputs(rng), "dh")
+    at_h = zeroed(_torch_inputs(rng), "dc_last")
+    at_c = zeroed(_torch_inputs(rng), "dh")
     return [
         Case("one step", "probes", _torch_inputs(rng, steps=1), "T = 1: one step, two states"),
         Case("loss at the hidden states alone", "probes", at_h, "nothing arrives at c_last"),
         Case("loss at the last cell alone", "probes", at_c, "nothing arrives at any h"),
         *usual(_torch_inputs, rng, {"dh": 1, "dc_last": 0, "x": 1, "h0": 0, "c0": 0}),
-        Case(
-            "gradcheck",
-            "properties",
-            {**tiny, "also": "gradcheck"},
-            "torch compares backward with differences of forward",
-        ),
-        Case(
-            "another device",
-            "properties",
-            {**tiny, "also": "another device"},
-            "the same code where the arguments are not on the CPU",
-        ),
+        gradcheck(tiny),
+        elsewhere(tiny),
     ]
 
 

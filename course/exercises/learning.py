@@ -25,13 +25,12 @@ from course.exercise import (
     Tolerance,
     as_outputs,
 )
-from course.exercises.common import double, single, wake_meta
+from course.exercises.common import STEP, double, elsewhere, single
 
 N, F, M, H, T, R = 4, 3, 5, 2, 6, 4
 LONG = 9
 
 VECTOR = ("n",)
-STEP = 1e-30
 
 
 def _flat(value: Any) -> np.ndarray:
@@ -694,7 +693,6 @@ def _learned_truth(**args: Any) -> tuple[np.ndarray, ...]:
 
 
 def _learned_cases(rng: np.random.Generator) -> list[Case]:
-    wake_meta()
     main = _learned_inputs(rng, True)
     return [
         _probe("one step, one function", _learned_inputs(rng, True, 1, 1), "T = 1, F = 1"),
@@ -703,10 +701,8 @@ def _learned_cases(rng: np.random.Generator) -> list[Case]:
         _probe("with second derivatives", _learned_inputs(rng, True), "second=True, T = 3"),
         Case("random input", "values", main, "T = 3, F = 3"),
         Case("more steps", "properties", _learned_inputs(rng, False, 5), "T = 5"),
-        Case(
-            "another device",
-            "properties",
-            {**_learned_inputs(rng, False, 2), "also": "another device"},
+        elsewhere(
+            _learned_inputs(rng, False, 2),
             "second=False; it must run where the tensors are, whatever device that is",
         ),
         Case("float32 in", "properties", single(main), "the same arguments in single precision"),

@@ -6,6 +6,7 @@ steps, searches from scores that are computed anew for every whole sequence.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -23,32 +24,27 @@ from course.adapters import (
 )
 from course.exercise import Arrays, Case, Chapter, Exercise, Output, Question
 from course.exercises.common import (
+    STEP,
+    complex_steps,
     double,
     draw_targets,
+    elsewhere,
+    padding,
     usual,
-    wake_meta,
+    zeroed,
 )
 
 T, B, D, H, K, C, A, S = 5, 2, 3, 4, 6, 3, 7, 4
-STEP = 1e-30
 END = 0
 
 
 # Inputs.
 
 
-def _mask(steps: int, batch: int) -> np.ndarray:
-    """The mask of sequence i ends i + 1 steps early, where there is room."""
-    mask = np.ones((steps, batch))
-    for i in range(batch):
-        mask[max(1, steps - 1 - i) :, i] = 0.0
-    return mask
-
-
 def _encoder(rng: np.random.Generator, steps: int = T, batch: int = B) -> dict[str, Any]:
     return {
         "x": rng.normal(size=(steps, batch, D)),
-        "mask": _mask(steps, batch),
+        "mask": padding(steps, batch),
         "h0": rng.uniform(-0.9, 0.9, (batch, H)),
         "U": rng.normal(0, 0.6, (H, D)),
         "W": rng.normal(0, 0.6, (H, H)),
@@ -61,7 +57,7 @@ def _dot(rng: np.random.Generator, steps: int = T, batch: int = B) -> dict[str, 
         "query": rng.normal(0, 1.2, (batch, H)),
         "keys": rng.normal(0, 1.2, (steps, batch, H)),
         "values": rng.normal(size=(steps, batch, C)),
-        "mask": _mask(steps, batch),
+        "mask": padding(steps, batch),
     }
 
 
@@ -70,7 +66,7 @@ def _additive(rng: np.random.Generator, steps: int = T, batch: int = B) -> dict[
         "query": rng.normal(size=(batch, K)),
         "keys": rng.normal(size=(steps, batch, H)),
         "values": rng.normal(size=(steps, batch, C)),
-        "mask": _mask(steps, batch),
+        "mask": padding(steps, batch),
         "Wq": rng.normal(0, 0.6, (A, K)),
         "Wk": rng.normal(0, 0.6, (A, H)),
         "v": rng.normal(0, 1.0, A),
@@ -154,7 +150,7 @@ def _translator(rng: np.random.Generator, steps: int = T, batch: int = B, kind: 
     return {
         "context": kind,
         "x": rng.integers(0, sources, (steps, batch)),
-        "lengths": _mask(steps, batch).sum(0).astype(np.int64),
+        "lengths": padding(steps, batch).sum(0).astype(np.int64),
         "y0": rng.integers(0, K, batch),
         "y": rng.integers(0, K, (S, batch)),
         "do": rng.normal(size=(S, batch, K)),
@@ -179,11 +175,6 @@ def _mingru_inputs(rng: np.random.Generator, steps: int = T, batch: int = B) -> 
         "Un": rng.normal(size=(H, D)),
         "bn": rng.normal(size=H),
     }
-
-
-def _zeroed(args: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    """The same arguments, some of them zero."""
-    return {name: np.zeros_like(v) if name in names else v for name, v in args.items()}
 
 
 def _padded_with(args: Mapping[str, Any], value: float, *names: str) -> dict[str, Any]:
@@ -261,21 +252,6 @@ def _additive_truth(**args: np.ndarray) -> Arrays:
     return _mixed(scores, a["values"], a["mask"])
 
 
-def _by_complex_steps(
-    weighted: Callable[..., Any], args: Mapping[str, np.ndarray], names: Sequence[str]
-) -> Arrays:
-    """Derivatives of weighted(**args), one number, one entry of one argument at a time."""
-    found = []
-    for name in names:
-        grad = np.empty(args[name].shape)
-        for index in np.ndindex(grad.shape):
-            moved = args[name].astype(complex)
-            moved[index] += 1j * STEP
-            grad[index] = weighted(**{**args, name: moved}).imag / STEP
-        found.append(grad)
-    return tuple(found)
-
-
 def _attention_backward_truth(**args: np.ndarray) -> Arrays:
     a = double(**args)
     inside = a["alpha"] > 0
@@ -288,7 +264,7 @@ def _attention_backward_truth(**args: np.ndarray) -> Arrays:
             total = total + alpha @ values[rows, n] @ a["dcontext"][n]
         return total
 
-    return _by_complex_steps(weighted, a, ("query", "keys", "values", "Wq", "Wk", "v"))
+    return complex_steps(weighted, a, ("query", "keys", "values", "Wq", "Wk", "v"))
 
 
 def _decode_truth(**args: np.ndarray) -> Arrays:
@@ -333,9 +309,9 @@ def _log_p(args: Mapping[str, Any], y: Sequence[int]) -> np.ndarray:
     return o - np.logaddexp.reduce(o)
 
 
-def _whole(args: Mapping[str, Any], y: Sequence[int]) -> float:
-    """Log-probability of all of y."""
-    return math.fsum(_log_p(args, y[:n])[symbol] for n, symbol in enumerate(y))
+def _whole(after: Callable[[Sequence[int]], np.ndarray], y: Sequence[int]) -> float:
+    """Log-probability of all of y, by those of what may come after each of its beginnings."""
+    return math.fsum(after(y[:n])[symbol] for n, symbol in enumerate(y))
 
 
 def _found(args: Mapping[str, Any], y: Sequence[int], score: float) -> Arrays:
@@ -348,7 +324,7 @@ def _greedy_truth(**args: Any) -> Arrays:
     y: list[int] = []
     while len(y) < args["limit"] and args["end"] not in y:
         y.append(int(np.argmax(_log_p(args, y))))
-    return _found(args, y, _whole(args, y))
+    return _found(args, y, _whole(functools.partial(_log_p, args), y))
 
 
 def _complete(args: Mapping[str, Any]) -> list[tuple[int, ...]]:
@@ -364,6 +340,7 @@ def _complete(args: Mapping[str, Any]) -> list[tuple[int, ...]]:
 def _beam_truth(**args: Any) -> Arrays:
     """All complete sequences, if the beam is wide enough for them; else level by level."""
     classes = len(args["c"])
+    after = functools.cache(functools.partial(_log_p, args))  # many begin in the same way
     if args["width"] >= classes ** args["limit"]:
         pool = _complete(args)
     else:
@@ -371,12 +348,12 @@ def _beam_truth(**args: Any) -> Arrays:
         pool = []
         for _ in range(args["limit"]):
             longer = [(*y, k) for y in level for k in range(classes)]
-            order = np.argsort([-_whole(args, y) for y in longer], kind="stable")
+            order = np.argsort([-_whole(after, y) for y in longer], kind="stable")
             kept = [longer[i] for i in order[: args["width"]]]
             pool += [y for y in kept if y[-1] == args["end"]]
             level = [y for y in kept if y[-1] != args["end"]]
         pool += level
-    scores = [_whole(args, y) / len(y) ** args["length_penalty"] for y in pool]
+    scores = [_whole(after, y) / len(y) ** args["length_penalty"] for y in pool]
     best = int(np.argmax(scores))
     return _found(args, pool[best], scores[best])
 
@@ -484,7 +461,7 @@ def _translator_truth(**args: Any) -> Arrays:
         made = (_translation(moved, n)[0] for n in range(o.shape[1]))
         return sum((np.stack(rows) * a["do"][:, n]).sum() for n, rows in enumerate(made))
 
-    return o, alpha, *_by_complex_steps(weighted, a, ("embed_source.weight",))
+    return o, alpha, *complex_steps(weighted, a, ("embed_source.weight",))
 
 
 # Cases.
@@ -493,7 +470,7 @@ def _translator_truth(**args: Any) -> Arrays:
 def _encoder_cases(rng: np.random.Generator) -> list[Case]:
     whole = _encoder(rng)
     whole["mask"] = np.ones_like(whole["mask"])
-    still = _zeroed(whole, "x", "U", "b")
+    still = zeroed(whole, "x", "U", "b")
     short = _encoder(rng)
     short["mask"] = np.zeros_like(short["mask"])
     short["mask"][0] = 1.0
@@ -557,7 +534,7 @@ def _attention_cases(
     if "v" in sharp:
         sharp["v"] = sharp["v"] * 2000
     return [
-        Case("equal scores", "probes", _zeroed(whole, flat[0]), flat[1]),
+        Case("equal scores", "probes", zeroed(whole, flat[0]), flat[1]),
         Case("no padding", "probes", whole, "every step may be looked at"),
         *probes,
         Case(
@@ -596,7 +573,7 @@ def _dot_cases(rng: np.random.Generator) -> list[Case]:
 def _additive_cases(rng: np.random.Generator) -> list[Case]:
     keys, query = _additive(rng), _additive(rng)
     keys["mask"] = query["mask"] = np.ones_like(keys["mask"])
-    keys, query = _zeroed(keys, "Wq"), _zeroed(query, "Wk")
+    keys, query = zeroed(keys, "Wq"), zeroed(query, "Wk")
     high, low = _additive(rng), _additive(rng)
     for args, inside, first in ((high, 0.0, 50.0), (low, 1.0, -2.0)):
         # The first unit of a key moves the score up and down; the others hardly do.
@@ -639,8 +616,8 @@ def _attention_backward_cases(rng: np.random.Generator) -> list[Case]:
 
 def _decoder_cases(rng: np.random.Generator) -> list[Case]:
     one = _decoder(rng, steps=1)
-    symbols = _zeroed(_decoder(rng), "W", "A", "s0")
-    context = _zeroed(_decoder(rng), "E")
+    symbols = zeroed(_decoder(rng), "W", "A", "s0")
+    context = zeroed(_decoder(rng), "E")
     blind = _decoder(rng)
     blind["V"] = np.concatenate([np.zeros((K, H)), blind["V"][:, H:]], axis=1)
     return [
@@ -808,11 +785,11 @@ def _contested(
     while True:
         args = _searched(_network(rng, limit, classes), width, length_penalty)
         found = _beam_truth(**args)[1]
-        plain = _beam_truth(**{**args, "width": 1})[1]
-        other = _beam_truth(**{**args, "length_penalty": 1 - length_penalty})[1]
-        likeliest = _beam_truth(**{**args, "length_penalty": 0.0})[0]
-        differ = not np.array_equal(found, plain) and not np.array_equal(found, other)
-        if differ and likeliest > 1:  # of one symbol, the mean is the sum
+        if np.array_equal(found, _beam_truth(**{**args, "width": 1})[1]):
+            continue
+        if np.array_equal(found, _beam_truth(**{**args, "length_penalty": 1 - length_penalty})[1]):
+            continue
+        if _beam_truth(**{**args, "length_penalty": 0.0})[0] > 1:  # of one, the mean is the sum
             return args
 
 
@@ -968,8 +945,8 @@ def _scan_cases(rng: np.random.Generator) -> list[Case]:
     counted = {name: v[..., :1] for name, v in _scan_inputs(rng, 1024, 1).items()}
     return [
         Case("a = 1", "probes", ones, "h(0) plus the running sum of b"),
-        Case("b = 0", "probes", _zeroed(_scan_inputs(rng), "b"), "h(0) times the running product"),
-        Case("h(0) = 0", "probes", _zeroed(_scan_inputs(rng), "h0"), "h(1) = b(1)"),
+        Case("b = 0", "probes", zeroed(_scan_inputs(rng), "b"), "h(0) times the running product"),
+        Case("h(0) = 0", "probes", zeroed(_scan_inputs(rng), "h0"), "h(1) = b(1)"),
         *usual(_scan_inputs, rng, {"a": 1, "b": 1, "h0": 0}),
         Case("a zero", "properties", closing, "a(3) = 0: all before is forgotten, and no 0/0"),
         Case("400 steps, small a", "properties", fading, "the product of all a is 0 in float64"),
@@ -983,8 +960,8 @@ def _scan_cases(rng: np.random.Generator) -> list[Case]:
 
 
 def _mingru_cases(rng: np.random.Generator) -> list[Case]:
-    still = _zeroed(_mingru_inputs(rng), "Uz", "Un", "bn")
-    shut = _zeroed(_mingru_inputs(rng), "Uz", "h0")
+    still = zeroed(_mingru_inputs(rng), "Uz", "Un", "bn")
+    shut = zeroed(_mingru_inputs(rng), "Uz", "h0")
     large = _mingru_inputs(rng)
     large["Uz"] = large["Uz"] * 300
     return [
@@ -996,7 +973,6 @@ def _mingru_cases(rng: np.random.Generator) -> list[Case]:
 
 
 def _translator_cases(rng: np.random.Generator) -> list[Case]:
-    wake_meta()
     batched = {"x": 1, "lengths": 0, "y0": 0, "y": 1, "do": 1}
     whole = _translator(rng, kind="mean")
     whole["lengths"] = np.full(B, T)
@@ -1012,12 +988,7 @@ def _translator_cases(rng: np.random.Generator) -> list[Case]:
             )
         ),
         *usual(_translator, rng, batched),
-        Case(
-            "another device",
-            "properties",
-            {**_translator(rng), "also": "another device"},
-            "the same code where the network is not on the CPU",
-        ),
+        elsewhere(_translator(rng), "the same code where the network is not on the CPU"),
     ]
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from course.adapters import call_with_tensors
 from course.exercise import Arrays, Case, Chapter, Exercise, Output, Question
-from course.exercises.common import double, reorder, single, sweeps, usual
+from course.exercises.common import STEP, double, only, reorder, single, sweeps, usual
 
 T, B, D, H, K, N = 5, 2, 3, 4, 6, 3
 
@@ -72,16 +72,6 @@ def _counter(drawn: dict[str, Any]) -> dict[str, Any]:
     F, V = np.zeros((H, K)), np.zeros((K, H))
     F[:2], V[:, :2] = 0.5 * around, 4 * np.roll(around, 1, axis=1).T
     return {**drawn, **zero, "F": F, "V": V}
-
-
-def _only(drawn: dict[str, Any], *kept: str) -> dict[str, Any]:
-    """The same inputs, every array of numbers zero but those named; classes stay."""
-    return {
-        name: np.zeros_like(value)
-        if name not in kept and getattr(value, "dtype", None) == np.float64
-        else value
-        for name, value in drawn.items()
-    }
 
 
 # Oracles.
@@ -284,10 +274,10 @@ def _reinforce_truth(
     a = double(mean=mean, place=place, reward=reward, baseline=baseline)
     grad = np.empty(a["mean"].shape)
     for t, n, i in np.ndindex(grad.shape):
-        away = (a["place"][t, n, i] - (a["mean"][t, n, i] + 1e-30j)) / sigma
+        away = (a["place"][t, n, i] - (a["mean"][t, n, i] + 1j * STEP)) / sigma
         log_density = -(away**2) / 2 - np.log(sigma * np.sqrt(2 * np.pi))
         weight = (a["reward"][t, n] - a["baseline"][t, n]) / grad.shape[1]
-        grad[t, n, i] = weight * log_density.imag / 1e-30
+        grad[t, n, i] = weight * log_density.imag / STEP
     return (grad,)
 
 
@@ -329,23 +319,23 @@ def _forced_cases(rng: np.random.Generator) -> list[Case]:
         Case(
             "U x alone",
             "probes",
-            _only(some, "x", "U", "V"),
+            only(some, "x", "U", "V"),
             "no feedback, no biases: h(t) = tanh(U x(t))",
         ),
         Case(
             "F alone, one step",
             "probes",
-            _only(_forced_inputs(rng, steps=1), "F", "V"),
+            only(_forced_inputs(rng, steps=1), "F", "V"),
             "T = 1: h(1) = tanh(column y(0) of F); no target goes in",
         ),
         Case(
             "F alone",
             "probes",
-            _only(some, "F", "V"),
+            only(some, "F", "V"),
             "no input, no biases: h(t) = tanh(column y(t-1) of F)",
         ),
-        Case("b alone", "probes", _only(some, "b", "V"), "h(t) = tanh(b), at every step"),
-        Case("c alone", "probes", _only(some, "c"), "h is zero, so o(t) = c"),
+        Case("b alone", "probes", only(some, "b", "V"), "h(t) = tanh(b), at every step"),
+        Case("c alone", "probes", only(some, "c"), "h is zero, so o(t) = c"),
         *usual(_forced_inputs, rng, {"x": 1, "y0": 0, "y": 1}),
     ]
 
@@ -474,23 +464,23 @@ def _vector_cases(rng: np.random.Generator) -> list[Case]:
         Case(
             "R x alone",
             "probes",
-            _only(some, "x", "R", "V"),
+            only(some, "x", "R", "V"),
             "no feedback, no state: h(t) = tanh(R x), the same at every step",
         ),
         Case(
             "F alone",
             "probes",
-            _only(some, "F", "V"),
+            only(some, "F", "V"),
             "h(t) = tanh(column y(t-1) of F); at t = 1 that of y(0)",
         ),
         Case(
             "W h alone",
             "probes",
-            _only(some, "h0", "W", "V"),
+            only(some, "h0", "W", "V"),
             "h(1) = tanh(W h(0)), and so on",
         ),
-        Case("b alone", "probes", _only(some, "b", "V"), "h(t) = tanh(b), at every step"),
-        Case("c alone", "probes", _only(some, "c"), "h is zero, so o(t) = c"),
+        Case("b alone", "probes", only(some, "b", "V"), "h(t) = tanh(b), at every step"),
+        Case("c alone", "probes", only(some, "c"), "h is zero, so o(t) = c"),
         *usual(_vector_inputs, rng, {"x": 0, "h0": 0, "y0": 0, "y": 1}),
     ]
 
@@ -519,25 +509,25 @@ def _likelihood_cases(rng: np.random.Generator) -> list[Case]:
         Case(
             "equal outputs",
             "probes",
-            _only(whole, "x", "U", "mask"),
+            only(whole, "x", "U", "mask"),
             f"V = 0, c = 0: each step has probability 1/{K}, so log P = -T log {K}",
         ),
         Case(
             "c alone",
             "probes",
-            _only(whole, "c", "mask"),
+            only(whole, "c", "mask"),
             "every step has the same distribution: a sum of log softmax(c) at the targets",
         ),
         Case(
             "F alone",
             "probes",
-            _only(whole, "F", "V", "mask"),
+            only(whole, "F", "V", "mask"),
             "only the previous output matters: y(0) at the first step, y(t-1) later",
         ),
         Case(
             "W h alone",
             "probes",
-            _only(whole, "h0", "W", "V", "mask"),
+            only(whole, "h0", "W", "V", "mask"),
             "no input, no feedback: h(1) = tanh(W h(0)), and so on",
         ),
         Case("padding", "probes", some, "the last two steps of the first sequence do not count"),
@@ -568,25 +558,25 @@ def _two_way_cases(rng: np.random.Generator) -> list[Case]:
         Case(
             "forward alone, no padding",
             "probes",
-            _only(whole, "x", "h0", "Uf", "Wf", "bf"),
+            only(whole, "x", "h0", "Uf", "Wf", "bf"),
             "the backward network has no weights: its half is zero",
         ),
         Case(
             "backward alone, no padding",
             "probes",
-            _only(whole, "x", "g0", "Ug", "Wg", "bg"),
+            only(whole, "x", "g0", "Ug", "Wg", "bg"),
             "the forward half is zero; g(T) is made of x(T) and g0",
         ),
         Case(
             "backward alone",
             "probes",
-            _only(some, "x", "g0", "Ug", "Wg", "bg"),
+            only(some, "x", "g0", "Ug", "Wg", "bg"),
             "each sequence starts backward at its own last step; zero behind it",
         ),
         Case(
             "forward alone",
             "probes",
-            _only(some, "x", "h0", "Uf", "Wf", "bf"),
+            only(some, "x", "h0", "Uf", "Wf", "bf"),
             "zero behind the last step of each sequence",
         ),
         *usual(_two_way_inputs, rng, {"x": 1, "lengths": 0, "h0": 0, "g0": 0}),

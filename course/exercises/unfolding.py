@@ -21,7 +21,17 @@ from course.exercise import (
     Question,
     as_outputs,
 )
-from course.exercises.common import LONG, double, reorder, single, sweeps, usual, wake_meta
+from course.exercises.common import (
+    LONG,
+    STEP,
+    double,
+    elsewhere,
+    only,
+    reorder,
+    single,
+    sweeps,
+    usual,
+)
 
 T, B, D, H, K = 5, 3, 2, 4, 6
 
@@ -55,14 +65,6 @@ def _lengths(rng: np.random.Generator, steps: int, batch: int) -> np.ndarray:
     return np.roll(lengths, 1)
 
 
-def _only(drawn: Mapping[str, Any], kept: Sequence[str]) -> dict[str, Any]:
-    """The same arguments with zeros in all float arrays but some."""
-    return {
-        name: value if name in kept or value.dtype.kind == "i" else np.zeros_like(value)
-        for name, value in drawn.items()
-    }
-
-
 # 2.1, a step.
 
 
@@ -77,15 +79,15 @@ def _step_inputs(rng: np.random.Generator, batch: int = B) -> dict[str, np.ndarr
 
 
 def _step_cases(rng: np.random.Generator) -> list[Case]:
-    def only(*kept: str) -> dict[str, Any]:
-        return _only(_step_inputs(rng), kept)
+    def drawn(*kept: str) -> dict[str, Any]:
+        return only(_step_inputs(rng), *kept)
 
     main = _step_inputs(rng)
     return [
-        Case("U x alone", "probes", only("U", "x", "V"), "no state, no biases: h = tanh(U x)"),
-        Case("b alone", "probes", only("b", "V"), "h = tanh(b), o = V h"),
-        Case("W h alone", "probes", only("W", "state", "V"), "no input: h(t) = tanh(W h(t-1))"),
-        Case("c alone", "probes", only("c"), "h is zero, so o = c"),
+        Case("U x alone", "probes", drawn("U", "x", "V"), "no state, no biases: h = tanh(U x)"),
+        Case("b alone", "probes", drawn("b", "V"), "h = tanh(b), o = V h"),
+        Case("W h alone", "probes", drawn("W", "state", "V"), "no input: h(t) = tanh(W h(t-1))"),
+        Case("c alone", "probes", drawn("c"), "h is zero, so o = c"),
         Case("random input", "values", main, "every term counts"),
         Case("B = 1", "properties", _step_inputs(rng, 1), "a batch of one keeps its axis"),
         Case(
@@ -178,9 +180,9 @@ def _joined_inputs(rng: np.random.Generator, batch: int = B) -> dict[str, np.nda
 def _joined_cases(rng: np.random.Generator) -> list[Case]:
     main = _joined_inputs(rng)
     return [
-        Case("h alone", "probes", _only(_joined_inputs(rng), ("W", "h")), "a = W h; x, U, b are 0"),
-        Case("x alone", "probes", _only(_joined_inputs(rng), ("U", "x")), "a = U x; h, W, b are 0"),
-        Case("b alone", "probes", _only(_joined_inputs(rng), ("b",)), "a = b, for each sequence"),
+        Case("h alone", "probes", only(_joined_inputs(rng), "W", "h"), "a = W h; x, U, b are 0"),
+        Case("x alone", "probes", only(_joined_inputs(rng), "U", "x"), "a = U x; h, W, b are 0"),
+        Case("b alone", "probes", only(_joined_inputs(rng), "b"), "a = b, for each sequence"),
         Case("random input", "values", main, "every term counts"),
         Case("B = 1", "properties", _joined_inputs(rng, 1), "a batch of one keeps its axis"),
         Case("float32 in", "properties", single(main), "the same arguments in single precision"),
@@ -287,9 +289,9 @@ def _copies_truth(**args: np.ndarray) -> Arrays:
     for s in range(steps):
         state = a["h0"].astype(complex)
         for t in range(steps):
-            W = a["W"] + 1e-30j * a["dW"] if t == s else a["W"]
+            W = a["W"] + 1j * STEP * a["dW"] if t == s else a["W"]
             state = np.tanh(a["b"] + np.einsum("ij,bj->bi", W, state) + a["x"][t] @ a["U"].T)
-        parts[s] = state.imag / 1e-30
+        parts[s] = state.imag / STEP
     return (parts,)
 
 
@@ -787,7 +789,6 @@ def _torch_cases(rng: np.random.Generator) -> list[Case]:
     whole["lengths"] = np.full(B, T)
     end = _torch_inputs(rng)
     end["dh"][:-1] = 0.0
-    wake_meta()
     return [
         Case("no padding", "probes", whole, "all sequences have T steps"),
         Case(
@@ -797,12 +798,7 @@ def _torch_cases(rng: np.random.Generator) -> list[Case]:
             "the gradient reaches each sequence at its own last step",
         ),
         *usual(_torch_inputs, rng, {"x": 1, "lengths": 0, "h0": 0, "dh": 1}),
-        Case(
-            "another device",
-            "properties",
-            {**_torch_inputs(rng), "also": "another device"},
-            "the same code where the arguments are not on the CPU",
-        ),
+        elsewhere(_torch_inputs(rng)),
     ]
 
 

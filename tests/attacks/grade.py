@@ -122,8 +122,9 @@ def unnamed(nb: NotebookNode) -> None:
 
 
 def crowd(count: int) -> list[NotebookNode]:
-    """Many small cells."""
-    return [NotebookNode({**new_code_cell("1"), "id": f"n{n}"}) for n in range(count)]
+    """Many small cells; one is made and looked at, the others are like it."""
+    one = new_code_cell("1")
+    return [NotebookNode({**one, "id": f"n{n}"}) for n in range(count)]
 
 
 def stubs_as_tests(nb: NotebookNode) -> None:

@@ -1,0 +1,393 @@
+"""One call of a student's function: whatever it does comes back as a finding, and nothing else."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+import warnings
+
+import numpy as np
+import pytest
+
+from course import calls
+from course.adapters import call_in_order
+from course.calls import Call, Finding, OutOfTime, call, changed, is_empty, limit, read_only
+
+X = np.arange(3.0)
+
+
+def made(answer, seconds: float = 10.0, **given) -> Call:
+    return call(call_in_order, answer, given or {"x": X}, seconds)
+
+
+def stopped(answer, **given) -> tuple[str, str, tuple[str, ...]]:
+    finding = made(answer, **given).finding
+    assert finding is not None
+    return finding.rung, finding.headline, finding.lines
+
+
+# Arguments.
+
+
+def test_arguments_are_copies_that_refuse_to_be_written_to():
+    given = {"x": X.copy(), "many": [X.copy(), X.copy()], "n": 3, "also": "text"}
+    args = read_only(given)
+    assert list(args) == list(given)
+    assert (args["n"], args["also"]) == (3, "text")
+    for mine, theirs in zip([given["x"], *given["many"]], [args["x"], *args["many"]], strict=True):
+        assert np.array_equal(mine, theirs)
+        assert not np.shares_memory(mine, theirs)
+        assert mine.flags.writeable
+        assert not theirs.flags.writeable
+    args["many"].clear()
+    assert len(given["many"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "same"),
+    [
+        (X, X.copy(), True),
+        (X, X + 1, False),
+        (np.array([np.nan, 1]), np.array([np.nan, 1]), True),
+        (np.array([np.nan, 1]), np.array([1, np.nan]), False),
+        (np.array([1, 2]), np.array([1, 2]), True),
+        ([X, X], [X, X.copy()], True),
+        ([X, X], [X, X + 1], False),
+        ([X, X], [X], False),
+        ([X], [X, X], False),
+        ([X], (X,), False),
+        ([[X], X], [[X], X], True),
+        ([[X], X], [[X + 1], X], False),
+        (3, 3, True),
+        ("a", "a", True),
+    ],
+)
+def test_a_change_of_an_argument_is_seen(before, after, same):
+    kept = {"first": 0, "x": before, "last": 0}
+    assert changed(kept, {**kept, "x": after}) == ([] if same else ["x"])
+
+
+def test_all_changes_are_named_in_the_order_of_the_arguments():
+    assert changed({"b": X, "a": X, "c": X}, {"a": X + 1, "b": X + 1, "c": X}) == ["b", "a"]
+
+
+# What comes back.
+
+
+def test_a_value_comes_back_as_it_is():
+    value = object()
+    got = made(lambda x: value)
+    assert (got.value, got.finding, got.warnings, got.printed) == (value, None, (), "")
+
+
+def test_a_finding_of_the_adapter_is_the_call_s():
+    finding = Finding("shapes", "said", ("more",))
+
+    def run(answer, args):
+        raise finding
+
+    assert call(run, None, {"x": X}).finding is finding
+
+
+def test_nothing_begun_is_not_attempted():
+    def begin(x):
+        raise NotImplementedError("yet")
+
+    def documented(x):
+        """Do this."""
+
+    for answer in (begin, documented):
+        assert stopped(answer) == ("attempted", "not attempted yet", ())
+    assert made(lambda x: None).finding is not None, "an empty lambda is one, too"
+    assert made(print).finding is None, "what was written by others and gives None is no stub"
+
+
+def ends_in_nothing(x):
+    x + 1
+
+
+def test_a_function_that_does_something_has_been_begun():
+    assert made(ends_in_nothing).finding is None
+    assert not is_empty(ends_in_nothing)
+    assert not is_empty(lambda x: 0)
+    assert not is_empty(int)
+    assert not is_empty(3)
+
+
+def raises_here(x):
+    raise ValueError("of no use\nat all")
+
+
+def test_an_exception_says_where_and_with_what_it_was_called():
+    rung, headline, lines = call_of(raises_here)
+    assert (rung, headline) == ("runs", "it raised ValueError: of no use")
+    number = raises_here.__code__.co_firstlineno + 1
+    assert lines == (
+        f'in raises_here, line {number}: raise ValueError("of no use\\nat all")',
+        "it was called with x (3,), grads [(3,), (2,)], n = 0.1235, m = 7",
+    )
+
+
+def call_of(answer) -> tuple[str, str, tuple[str, ...]]:
+    """What comes of a call with every kind of argument, handed over as one mapping."""
+    given = {"x": X, "grads": [X, X[:2]], "n": 0.123456, "m": 7, "also": "this", "cell.W": X}
+    finding = call(lambda function, args: function(args), answer, given).finding
+    return finding.rung, finding.headline, finding.lines
+
+
+class Mute(Exception):
+    def __str__(self):
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    ("error", "headline"),
+    [
+        (ValueError(), "it raised ValueError: "),
+        (ValueError("  spaces  "), "it raised ValueError: spaces"),
+        (KeyError("name"), "it raised KeyError: 'name'"),
+        (Mute(), "it raised Mute: "),
+        (SystemExit(3), "it raised SystemExit: 3"),
+        (GeneratorExit(), "it raised GeneratorExit: "),
+        (ValueError("x" * 300), "it raised ValueError: " + "x" * 200),
+    ],
+)
+def test_every_exception_is_reported(error, headline):
+    def answer(x):
+        raise error
+
+    assert stopped(answer)[:2] == ("runs", headline)
+
+
+def test_an_interrupt_is_the_student_s_own():
+    def answer(x):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        made(answer)
+
+
+def test_lines_of_the_course_and_of_packages_are_not_the_student_s():
+    def answer(x):
+        np.linalg.inv(np.zeros((2, 3)))
+
+    lines = stopped(answer)[2]
+    assert lines[0].startswith("in answer, line ")
+    assert lines[0].endswith(": np.linalg.inv(np.zeros((2, 3)))")
+
+    def run(answer, args):
+        calls.read_only(3)
+
+    assert call(run, answer, {"x": X}).finding.lines[0].startswith("in run, line ")
+
+
+# Writing.
+
+
+def adds(x):
+    x += 1
+    return x
+
+
+def adds_to_both(x, y):
+    y[0] = 1
+    x[0] = 1
+
+
+def adds_to_the_second(x, y):
+    y[0] = 1
+
+
+def test_writing_into_an_argument_is_named_with_its_line():
+    line = adds.__code__.co_firstlineno + 1
+    assert stopped(adds) == (
+        "arguments",
+        "your function writes into x",
+        (f"in adds, line {line}: x += 1", "make a new array instead: total = a + b, not a += b"),
+    )
+    assert stopped(adds_to_both, x=X, y=X)[1] == "your function writes into x, y"
+    assert stopped(adds_to_the_second, x=X, y=X)[1] == "your function writes into y"
+
+
+def test_writing_into_a_list_is_named():
+    def scales(grads):
+        grads[0] *= 2
+
+    rung, headline, lines = stopped(scales, grads=[X, X])
+    assert (rung, headline) == ("arguments", "your function writes into the arrays of grads")
+    assert lines[1:] == ("make new arrays instead: a * b, not a *= b",)
+
+    def replaces(n, grads):
+        grads[0] = grads[0] * 2
+
+    assert stopped(replaces, n=1, grads=[X, X]) == (
+        "arguments",
+        "your function puts other things into the list grads",
+        ("return a new list instead",),
+    )
+
+
+def unlocks(x):
+    x.flags.writeable = True
+    x += 1
+
+
+def test_unlocking_does_not_help():
+    assert stopped(unlocks)[:2] == ("arguments", "your function writes into x")
+    assert made(unlocks).finding.lines == ("make a new array instead: total = a + b, not a += b",)
+
+
+def test_an_array_of_one_s_own_that_is_locked_is_told_from_an_argument():
+    def answer(x):
+        own = np.broadcast_to(0.0, 3)
+        own += x
+
+    rung, headline, lines = stopped(answer)
+    assert rung == "runs"
+    assert headline.startswith("it raised ValueError: output array is read-only")
+    assert lines[1:] == (
+        "that array is your own, such as np.broadcast_to gives: copy it first",
+        "it was called with x (3,)",
+    )
+
+
+def test_another_value_error_is_not_taken_for_writing():
+    def answer(x):
+        raise ValueError("no")
+
+    rung, _, lines = stopped(answer)
+    assert rung == "runs"
+    assert "your own" not in " ".join(lines)
+
+    def other(x):
+        raise TypeError("read-only")
+
+    assert stopped(other)[0] == "runs"
+
+
+def test_what_is_tried_out_is_tried_quietly_and_not_for_long(capsys):
+    count = []
+
+    def loud(x):
+        count.append(1)
+        print("out", len(count))
+        print("err", len(count), file=sys.stderr)
+        x += 1
+
+    got = made(loud)
+    assert got.printed == "out 1\nerr 1\n"
+    assert len(count) == 3, "as it is, with nothing locked, with x locked"
+    assert capsys.readouterr() == ("", "")
+
+    def hangs_when_unlocked(x):
+        while x.flags.writeable:
+            pass
+        x += 1
+
+    rung, headline, _ = made(hangs_when_unlocked, seconds=0.2).finding.__dict__.values()
+    assert (rung, headline[:27]) == ("runs", "it raised ValueError: outpu")
+
+
+# Time.
+
+
+def test_what_takes_too_long_is_stopped_whatever_it_catches():
+    def endless(x):
+        while True:
+            try:
+                while True:
+                    pass
+            except Exception:
+                pass
+
+    finding = made(endless, seconds=0.2).finding
+    assert (finding.rung, finding.headline) == (
+        "runs",
+        "it still ran after 0 s, and was stopped",
+    )
+    assert finding.lines == ("does every loop come to its end?",)
+
+
+def spin():
+    while True:
+        pass
+
+
+def test_the_limit_is_of_processor_time_and_a_few_times_that_by_the_clock():
+    began = time.monotonic()
+    with pytest.raises(OutOfTime, match=r"it still ran after \d s, and was stopped"), limit(0.2):
+        time.sleep(20)
+    assert time.monotonic() - began >= 0.2 * calls.BUSY
+    with pytest.raises(LookupError), limit(0.1, LookupError):
+        spin()
+
+
+def test_a_limit_ends_with_its_block_and_restores_what_was_before():
+    import signal
+
+    def mine(*_):
+        raise AssertionError
+
+    before = signal.signal(signal.SIGALRM, mine)
+    try:
+        with limit(5.0):
+            assert signal.getsignal(signal.SIGALRM) is not mine
+            left, again = signal.getitimer(signal.ITIMER_REAL)
+            assert 4 < left <= 5
+            assert again == 1.0
+        assert signal.getsignal(signal.SIGALRM) is mine
+        assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
+        with limit(2.0):
+            assert signal.getitimer(signal.ITIMER_REAL)[1] == 0.5
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_in_another_thread_there_is_no_limit_and_no_error():
+    found = []
+    thread = threading.Thread(target=lambda: found.append(made(lambda x: x + 1)))
+    thread.start()
+    thread.join()
+    assert np.array_equal(found[0].value, X + 1)
+
+
+# What it says meanwhile.
+
+
+def test_warnings_are_caught_said_once_and_five_at_most(recwarn):
+    def warns(x):
+        for n in (1, 1, 2, 3, 4, 5, 6):
+            warnings.warn(f"number {n}", RuntimeWarning, stacklevel=2)
+
+    assert made(warns).warnings == tuple(f"RuntimeWarning: number {n}" for n in range(1, 6))
+    assert not recwarn
+
+
+def test_a_warning_that_was_switched_off_is_heard_all_the_same():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert made(lambda x: np.log(x)).warnings == (
+            "RuntimeWarning: divide by zero encountered in log",
+        )
+
+
+def test_what_is_printed_is_kept_up_to_a_length(capsys):
+    def prints(n):
+        sys.stdout.write("a" * 1500)
+        sys.stderr.write("b" * n)
+
+    assert made(prints, n=500).printed == "a" * 1500 + "b" * 500
+    assert made(prints, n=501).printed == "a" * 1500 + "b" * 500 + "\n... and 1 more characters"
+    long = made(prints, n=5000).printed
+    assert long == "a" * 1500 + "b" * 500 + "\n... and 4,500 more characters"
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_print_behind_the_last_that_fits_is_counted():
+    def prints(x):
+        for _ in range(4):
+            assert sys.stdout.write("c" * 1000) == 1000
+        assert sys.stdout.writable()
+
+    assert made(prints).printed == "c" * 2000 + "\n... and 2,000 more characters"

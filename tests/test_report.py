@@ -1,0 +1,279 @@
+"""A report as text, as a card and as data; progress and what is ready, by the latest reports."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import toys
+
+from course import CourseError, standing
+from course.exercise import chapter, find
+from course.ladder import Report
+from course.report import as_data, as_html, as_text
+from course.standing import forget, progress, ready, record, state
+
+TOY = toys.exercise()
+PARTED = toys.exercise(points={"a": 2, "b": 1})
+SLIP = toys.slip({}, title="<the> slip")
+BAD = Report(TOY, None, "wrong", "values", "main", "a[0]: yours 1, want 2", ("one & one", "two"))
+
+
+@pytest.fixture(autouse=True)
+def nothing_yet():
+    forget()
+    yield
+    forget()
+
+
+# Text.
+
+
+def test_right_is_one_line():
+    assert as_text(Report(TOY, None, "right")) == "✓ toy.both (exercise 0.1): right"
+
+
+def test_right_in_all_parts_names_them():
+    assert as_text(Report(PARTED, None, "right")) == (
+        "✓ toy.both (exercise 0.1): right\n  all parts: a, b"
+    )
+    assert as_text(Report(PARTED, "a", "right")) == "✓ toy.both.a (exercise 0.1): right"
+
+
+def test_wrong_says_what_where_and_what_next():
+    assert as_text(BAD) == (
+        "✗ toy.both (exercise 0.1): wrong\n"
+        "  a[0]: yours 1, want 2\n"
+        "  one & one\n"
+        "  two\n"
+        '  read (0.1), then: hint("toy.both", 1)'
+    )
+    assert as_text(dataclasses.replace(BAD, slip=SLIP)).endswith(
+        '  two\n  this is the known slip "<the> slip"\n  read (0.2), then: hint("toy.both", 2)'
+    )
+
+
+def test_what_is_not_there_needs_no_hint():
+    missing = dataclasses.replace(BAD, headline="there is no function named both", lines=())
+    assert as_text(missing) == (
+        "✗ toy.both (exercise 0.1): wrong\n  there is no function named both"
+    )
+
+
+def test_not_attempted_says_where_to_begin():
+    empty = Report(TOY, None, "not attempted", "attempted", "main", "not attempted yet")
+    assert as_text(empty) == (
+        '○ toy.both (exercise 0.1): not attempted\n  read (0.1); stuck? hint("toy.both", 1)'
+    )
+
+
+def test_warnings_and_prints_are_repeated_and_cut():
+    loud = Report(TOY, None, "right", warnings=("one", "two"), printed="x\ny")
+    assert as_text(loud).splitlines()[1:] == [
+        "  your code warned: one",
+        "  your code warned: two",
+        "  your code printed:",
+        "    x",
+        "    y",
+    ]
+    ten = "".join(f"{n}\n" for n in range(10))
+    assert as_text(dataclasses.replace(loud, printed=ten)).endswith("\n    9")
+    assert as_text(dataclasses.replace(loud, printed=ten + "10\n11")).endswith(
+        "\n    9\n    ... and 2 more lines"
+    )
+
+
+# Cards.
+
+
+@pytest.mark.parametrize(
+    ("outcome", "colour"),
+    [("right", "0, 158, 115"), ("wrong", "213, 94, 0"), ("not attempted", "128, 128, 128")],
+)
+def test_a_card_has_the_colour_of_its_outcome(outcome, colour):
+    card = as_html(Report(TOY, None, outcome))
+    assert f"solid rgb({colour}); background: rgba({colour}, 0.10);" in card
+    assert card.count("<div") == card.count("</div>")
+
+
+def test_a_card_shows_how_far_the_answer_climbed():
+    card = as_html(BAD)
+    begin = card.index("margin: 0.2em 0")
+    rungs = card[begin : card.index("</div>", begin)]
+    marks = ["✓ runs", "✓ shapes", "✓ arguments", "✓ probes", "✗ values", "· properties"]
+    places = [rungs.index(mark) for mark in marks]
+    assert places == sorted(places)
+    assert rungs.count("<span") == 6
+    assert rungs.count("font-weight: 700") == 1
+    assert 'font-weight: 700; white-space: nowrap">✗ values' in rungs
+    assert rungs.count("opacity: 0.75") == 5
+    assert rungs.count(" &ensp; ") == 5
+    assert "attempted" not in rungs
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        Report(TOY, None, "right"),
+        Report(TOY, None, "not attempted", "attempted"),
+        dataclasses.replace(BAD, rung=None),
+    ],
+)
+def test_a_card_without_a_broken_rung_shows_none(report):
+    assert "span" not in as_html(report)
+    assert "0.2em 0" not in as_html(report)
+
+
+def test_everything_on_a_card_is_escaped():
+    card = as_html(dataclasses.replace(BAD, slip=SLIP, warnings=("<script>",)))
+    assert "one &amp; one" in card
+    assert "&quot;&lt;the&gt; slip&quot;" in card
+    assert "your code warned: &lt;script&gt;" in card
+    assert "<script" not in card
+    assert "<strong>✗ toy.both (exercise 0.1): wrong</strong>" in card
+    lines = as_text(dataclasses.replace(BAD, slip=SLIP, warnings=("<script>",))).splitlines()
+    assert card.count('<div style="white-space: pre-wrap">') == len(lines) - 1
+
+
+# Data.
+
+
+def test_data_holds_what_a_class_report_counts():
+    assert as_data(dataclasses.replace(BAD, slip=SLIP, exercise=PARTED, part="b")) == {
+        "exercise": "toy.both",
+        "part": "b",
+        "outcome": "wrong",
+        "rung": "values",
+        "case": "main",
+        "headline": "a[0]: yours 1, want 2",
+        "slip": "a_slip",
+        "points": 0.0,
+        "out_of": 1.0,
+    }
+    right = as_data(Report(TOY, None, "right"))
+    assert (right["points"], right["out_of"], right["slip"], right["part"]) == (
+        3.0,
+        3.0,
+        None,
+        None,
+    )
+
+
+# Standing.
+
+
+def test_the_latest_report_counts():
+    assert state(TOY) == ("not attempted", 0)
+    record(BAD)
+    assert state(TOY) == ("wrong", 0)
+    record(Report(TOY, None, "right"))
+    assert state(TOY) == ("right", 3)
+    record(BAD)
+    assert state(TOY) == ("wrong", 0)
+    forget()
+    assert state(TOY) == ("not attempted", 0)
+
+
+def test_parts_are_right_together_and_count_alone():
+    record(Report(PARTED, "a", "right"))
+    assert state(PARTED) == ("wrong", 2)
+    record(Report(PARTED, "b", "not attempted"))
+    assert state(PARTED) == ("wrong", 2)
+    record(Report(PARTED, "a", "not attempted"))
+    assert state(PARTED) == ("not attempted", 0)
+    for part in "ab":
+        record(Report(PARTED, part, "right"))
+    assert state(PARTED) == ("right", 3)
+
+
+def of_bptt(name: str):
+    return find(f"bptt.{name}")[0]
+
+
+def right(name: str) -> None:
+    exercise = of_bptt(name)
+    for part in exercise.parts or (None,):
+        record(Report(exercise, part, "right"))
+
+
+def test_progress_has_a_line_for_each_exercise(capsys):
+    found = chapter("bptt")
+    right("forward")
+    right("grad_params")
+    record(Report(of_bptt("loss"), None, "wrong"))
+    record(Report(of_bptt("grad_o"), None, "not attempted"))
+    progress("bptt")
+    lines = capsys.readouterr().out.splitlines()
+    earned = of_bptt("forward").total + of_bptt("grad_params").total
+    total = sum(each.total for each in found.exercises)
+    others = "○" * (len(found.exercises) - 5)
+    assert lines[0] == (
+        f"✓✗○○✓{others}  2 of {len(found.exercises)} right, {earned:g} of {total:g} points"
+    )
+    width = max(len(each.name) for each in found.exercises)
+    assert lines[1] == f"  ✓ 3.1  {'bptt.forward':<{width}}  right"
+    assert lines[2] == f"  ✗ 3.2  {'bptt.loss':<{width}}  wrong"
+    assert lines[3] == f"  ○ 3.3  {'bptt.grad_o':<{width}}  not attempted"
+    assert lines[5] == f"  ✓ 3.5  {'bptt.grad_params':<{width}}  right (5 of 5 points)"
+    assert lines[-1] == "    3.11  Must it explode?: read by your instructor"
+    assert len(lines) == 1 + len(found.exercises) + len(found.questions)
+
+
+def test_progress_is_of_the_chapter_that_was_checked_last(capsys):
+    progress()
+    assert "dynamics." in capsys.readouterr().out
+    record(BAD)
+    right("forward")
+    progress()
+    assert "bptt.forward" in capsys.readouterr().out
+    with pytest.raises(CourseError):
+        progress("nowhere")
+
+
+def test_the_table_of_progress_is_escaped(monkeypatch):
+    shown = {}
+    monkeypatch.setattr(standing, "show", lambda **given: shown.update(given))
+    right("grad_params")
+    progress("bptt")
+    html = shown["html"]
+    exercise = of_bptt("grad_params")
+    assert (
+        f"<tr><td>✓</td><td>3.5</td><td style='text-align: left'>{exercise.title}</td>"
+        "<td style='text-align: left'>right (5 of 5 points)</td></tr>"
+    ) in html
+    assert (
+        "<tr><td></td><td>3.11</td><td style='text-align: left'>Must it explode?</td>"
+        "<td style='text-align: left'>read by your instructor</td></tr></table>"
+    ) in html
+    rows = len(chapter("bptt").exercises) + len(chapter("bptt").questions)
+    assert html.count("<tr>") == html.count("</tr>") == rows
+    assert html.startswith(f"<div>{shown['text'].splitlines()[0]}</div><table><tr>")
+
+
+def test_a_cell_is_ready_when_its_exercises_are_right(capsys):
+    assert not ready("bptt.forward", "bptt.grad_params")
+    assert capsys.readouterr().out == (
+        "This cell runs once these checks are right: 3.1 (bptt.forward), 3.5 (bptt.grad_params).\n"
+    )
+    right("forward")
+    assert not ready("bptt.forward", "bptt.grad_params", quiet=True)
+    assert capsys.readouterr().out == ""
+    right("grad_params")
+    assert ready("bptt.forward", "bptt.grad_params")
+    assert ready()
+    assert capsys.readouterr().out == ""
+    with pytest.raises(CourseError):
+        ready("bptt.nothing")
+
+
+def test_what_the_class_leaves_out_is_never_ready(monkeypatch, capsys):
+    whole = chapter("bptt")
+    first, *rest = whole.exercises
+    without = dataclasses.replace(whole, exercises=tuple(rest), left_out=(first,), _index={})
+    monkeypatch.setattr(standing, "chapter", lambda name: without)
+    right("forward")
+    right("loss")
+    assert not ready("bptt.forward", "bptt.loss")
+    assert capsys.readouterr().out == (
+        "This cell runs once these checks are right: 3.1 (left out in this class).\n"
+    )
