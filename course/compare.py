@@ -169,8 +169,8 @@ def compare(
     lines = [*places(wrong, output), *likeness(answer64, truth, output, tolerance.limit)]
     if error < ROUNDED and tolerance.limit < SINGLE.limit:
         lines.append(
-            "an error this small comes from an array in float32, or from a small number that guards"
-            " a division or a logarithm"
+            "an error this small comes from an array in float32, from a small number that guards a"
+            " division or a logarithm, or from a difference in the place of a derivative"
         )
     return Difference(output, answer, truth, error, tolerance, tuple(lines))
 
@@ -200,6 +200,8 @@ def places(wrong: np.ndarray, output: Output) -> list[str]:
     for axis, letter in enumerate(output.axes):
         bad = wrong.any(axis=tuple(i for i in range(wrong.ndim) if i != axis))
         good_at, bad_at = np.flatnonzero(~bad), np.flatnonzero(bad)
+        if letter in BLOCKS and not bad.all():
+            lines += _blocks(np.asarray(bad), BLOCKS[letter])
         if letter not in AXES or bad.all():
             continue
         code = entry(output.name, [*":" * axis, slice_of(bad_at)])
@@ -214,6 +216,26 @@ def places(wrong: np.ndarray, output: Output) -> list[str]:
     if not lines:
         lines.append(f"wrong in {wrong.sum()} of {wrong.size} entries")
     return lines
+
+
+BLOCKS = {"4H": ("i", "f", "o", "g"), "3H": ("r", "u", "n")}
+"""The blocks of H that stand one behind the other along an axis, by its letters."""
+
+
+def _blocks(bad: np.ndarray, names: Sequence[str]) -> list[str]:
+    """Say in which blocks an axis is wrong, if not in all of them."""
+    wrong = [
+        name for name, rows in zip(names, np.split(bad, len(names)), strict=True) if rows.any()
+    ]
+    right = [name for name in names if name not in wrong]
+    return [f"wrong in {_several(wrong)}, right in {_several(right)}"] if right else []
+
+
+def _several(names: Sequence[str]) -> str:
+    """Name blocks: "the block i", "the blocks i, o and g"."""
+    if len(names) == 1:
+        return f"the block {names[0]}"
+    return f"the blocks {', '.join(names[:-1])} and {names[-1]}"
 
 
 AXES = {"T": "time t", "B": "sequence", "D": "input", "H": "unit", "K": "class", "L": "lag"}

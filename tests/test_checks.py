@@ -414,7 +414,7 @@ def test_numpy_inside_is_told_from_a_wrong_device(capsys):
 
     text = said(capsys, "bptt.RNNFunction", Through)
     assert "on another device it raised TypeError" in text
-    assert "no .item(), .numpy() or .tolist() inside" in text
+    assert "no .item(), .numpy(), .tolist() inside" in text
 
 
 def test_parts_are_reported_and_scored_by_themselves(capsys):

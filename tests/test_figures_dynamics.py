@@ -273,18 +273,6 @@ def test_cost_is_counted_in_orbits():
     assert (d.torch > 0).all()
 
 
-def test_code_is_shown_without_its_markers():
-    text = lab.source(lab.orbit)
-    assert text.startswith("def orbit(h0, W, b, T):\n")
-    every = (lab.orbit, lab.driven, lab.jacobian, lab.newton, lab.saddle_node, lab.lyapunov)
-    every += (lab.memory, lab.ridge, lab.orbits)
-    lines = [len(lab.source(each).splitlines()) for each in every]
-    assert max(lines) == len(lab.source(lab.lyapunov).splitlines())  # "none is longer"
-    assert "SOLUTION" not in text
-    assert '"""' not in text
-    assert "# (1.3)" in text
-
-
 @pytest.mark.parametrize(
     "name",
     ["puzzle", "cobwebs", "diagram", "turnings", "twins", "recall", "memories"],

@@ -832,7 +832,7 @@ def _torch_truth(**args: Any) -> Arrays:
 
 
 PER_SEQUENCE = (Output("log_p", ("B",)),)
-SEQUENCE = (Output("tau", ()), Output("y", ("T",)))
+SEQUENCE = (Output("len(y)", ()), Output("y", ("T",)))
 
 
 def _sampler(ending: str, number: str, title: str, read: str) -> Exercise:
