@@ -61,15 +61,17 @@ PATIENCE = 120.0
 """Seconds for a call: what a fixture holds must not depend on how busy the machine is."""
 
 
+_Made = dict[str, tuple[np.ndarray, ...]]
+"""Outputs by case."""
+
+
 def fixture(exercise: Exercise, of: list[Slip]) -> Fixture:
     """The reference's and the slips' outputs on the public cases."""
     public = exercise.cases(np.random.default_rng(PUBLIC_SEED))
     names = [output.name for output in exercise.outputs]
 
-    def outputs(
-        answer: Any, cases: list[Case], must: bool = False
-    ) -> dict[str, tuple[np.ndarray, ...]]:
-        found: dict[str, tuple[np.ndarray, ...]] = {}
+    def outputs(answer: Any, cases: list[Case], must: bool = False) -> _Made:
+        found: _Made = {}
         for case in cases:
             made = call(exercise.run, answer, case.args, PATIENCE)
             if made.finding is None:
@@ -83,11 +85,11 @@ def fixture(exercise: Exercise, of: list[Slip]) -> Fixture:
     truth = outputs(reference(exercise), public, must=True)
     public_doubles = [case for case in public if not case.single]
     moved = [_moved(case) for case in public_doubles]
-    steady = _unmoved(truth, outputs(reference(exercise), moved))
+    steady = _unmoved(truth, outputs(reference(exercise), moved), truth)
     known = []
     for each in of:
         found = outputs(each.answer, public_doubles)
-        unmoved = _unmoved(found, outputs(each.answer, moved))
+        unmoved = _unmoved(found, outputs(each.answer, moved), truth)
         # Where the truth is steady and the slip is not, rounding decides what it gives: whoever
         # makes the same mistake in other words gets other numbers.
         found = {
@@ -113,16 +115,14 @@ def _moved(case: Case) -> Case:
     return replace(case, args={name: move(value) for name, value in case.args.items()})
 
 
-def _unmoved(
-    found: dict[str, tuple[np.ndarray, ...]], moved: dict[str, tuple[np.ndarray, ...]]
-) -> set[str]:
-    """The cases whose outputs are the same but for rounding."""
+def _unmoved(found: _Made, moved: _Made, truth: _Made) -> set[str]:
+    """The cases whose outputs are the same but for rounding, of numbers as large as the truth."""
     return {
         case
         for case in found.keys() & moved.keys()
         if all(
-            a.shape == b.shape and alike(a, b)
-            for a, b in zip(found[case], moved[case], strict=True)
+            a.shape == b.shape and alike(a, b, c)
+            for a, b, c in zip(found[case], moved[case], truth[case], strict=True)
         )
     }
 

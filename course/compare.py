@@ -175,16 +175,18 @@ def compare(
     return Difference(output, answer, truth, error, tolerance, tuple(lines))
 
 
-def alike(a: np.ndarray, b: np.ndarray) -> bool:
+def alike(a: np.ndarray, b: np.ndarray, beside: np.ndarray | float = 0.0) -> bool:
     """Whether two arrays of one shape are the same but for rounding.
 
     NaN and the infinities count as one: which of them comes out depends on how a sum is written.
+    beside : numbers whose size counts too, since what should cancel leaves rounding of that size
     """
     limit = SINGLE.limit if np.float32 in (a.dtype, b.dtype) else 1e-9
     finite = np.isfinite(b)
     if not np.array_equal(np.isfinite(a), finite):
         return False
-    scale = np.abs(b[finite]).max(initial=0.0)
+    near = np.asarray(beside)[np.isfinite(beside)]
+    scale = max(np.abs(each).max(initial=0.0) for each in (b[finite], near))
     return np.allclose(a[finite], b[finite], rtol=0.0, atol=limit * (scale or 1.0))
 
 

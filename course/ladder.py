@@ -232,7 +232,7 @@ class Ladder:
             ):
                 if mine is None:
                     continue
-                if mine.shape != theirs.shape or not alike(mine, theirs):
+                if mine.shape != theirs.shape or not alike(mine, theirs, truth):
                     return False
                 differs_from_truth = differs_from_truth or not alike(theirs, truth)
         return differs_from_truth

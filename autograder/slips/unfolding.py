@@ -428,6 +428,13 @@ def masked_product(x, lengths, h0, U, W, b):
     return _scan(x, lengths, h0, U, W, b, lambda m, new, old: m * new + (1 - m) * old)
 
 
+@slip("unfolding.masked", "NaN is cleaned away, infinity is not", rung="properties", read="(2.9)")
+def masked_only_nan(x, lengths, h0, U, W, b):
+    """Infinity less infinity is NaN again: clean by the mask, or choose."""
+    with np.errstate(invalid="ignore"):
+        return masked_product(np.where(np.isnan(x), 0.0, x), lengths, h0, U, W, b)
+
+
 @slip("unfolding.pack", "sequence after sequence", rung="probes", read="(2.10)")
 def pack_by_sequence(x, lengths):
     """A packed array holds the rows of step 1 first, of all sequences."""
