@@ -267,6 +267,15 @@ def test_every_function_is_proved_and_every_proof_holds():
         assert p.error < 1e-12, p.name
 
 
+def test_three_starts_have_one_exponent():
+    rng = np.random.default_rng(0)
+    W = rng.normal(0, 2 / np.sqrt(128), (128, 128))
+    h0, v = rng.normal(size=(2, 3, 128))
+    lam = lab.lyapunov(h0, v, W, np.zeros(128), 1000)
+    assert np.ptp(lam.round(2)) == 0
+    assert lam.mean() == pytest.approx(0.143, abs=0.008)  # of three networks of 128 units
+
+
 def test_cost_is_counted_in_orbits():
     d = lab.cost(counts=(1, 8), T=5)
     assert (d.numpy > 0).all()
