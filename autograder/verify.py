@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,8 @@ from autograder import slip as slips
 from autograder.slip import Slip
 from course.calls import call
 from course.checks import remembered
-from course.exercise import PUBLIC_SEED, Chapter, Exercise, chapter
+from course.compare import alike
+from course.exercise import PUBLIC_SEED, Case, Chapter, Exercise, chapter
 from course.fixtures import Fixture, KnownSlip
 from course.ladder import NOT_ATTEMPTED, RIGHT, Ladder, Report, stop
 
@@ -60,14 +61,18 @@ PATIENCE = 120.0
 """Seconds for a call: what a fixture holds must not depend on how busy the machine is."""
 
 
+_Made = dict[str, tuple[np.ndarray, ...]]
+"""Outputs by case."""
+
+
 def fixture(exercise: Exercise, of: list[Slip]) -> Fixture:
     """The reference's and the slips' outputs on the public cases."""
     public = exercise.cases(np.random.default_rng(PUBLIC_SEED))
     names = [output.name for output in exercise.outputs]
 
-    def outputs(answer: Any, must: bool = False) -> dict[str, tuple[np.ndarray, ...]]:
-        found: dict[str, tuple[np.ndarray, ...]] = {}
-        for case in public:
+    def outputs(answer: Any, cases: list[Case], must: bool = False) -> _Made:
+        found: _Made = {}
+        for case in cases:
             made = call(exercise.run, answer, case.args, PATIENCE)
             if made.finding is None:
                 values = exercise.unpack(made.value, names)
@@ -77,17 +82,49 @@ def fixture(exercise: Exercise, of: list[Slip]) -> Fixture:
                 raise RuntimeError(f"{exercise.name}: the answer stops on {case.name!r}: {why}")
         return found
 
-    truth = outputs(reference(exercise), must=True)
-    single = {case.name for case in public if case.single}
+    truth = outputs(reference(exercise), public, must=True)
+    public_doubles = [case for case in public if not case.single]
+    moved = [_moved(case) for case in public_doubles]
+    steady = _unmoved(truth, outputs(reference(exercise), moved), truth)
     known = []
     for each in of:
+        found = outputs(each.answer, public_doubles)
+        unmoved = _unmoved(found, outputs(each.answer, moved), truth)
+        # Where the truth is steady and the slip is not, rounding decides what it gives: whoever
+        # makes the same mistake in other words gets other numbers.
         found = {
-            case: arrays for case, arrays in outputs(each.answer).items() if case not in single
+            case: arrays for case, arrays in found.items() if case in unmoved or case not in steady
         }
         report = ladder(exercise, each.answer, Fixture(truth, ()), PUBLIC_SEED).climb(each.part)
         stops = "" if report.difference else stop(report.rung or "", report.headline)
         known.append(KnownSlip(each.name, each.title, each.read, each.hint, stops, found))
     return Fixture(truth, tuple(known))
+
+
+def _moved(case: Case) -> Case:
+    """The same case, its real numbers moved by a little more than rounding."""
+    rng = np.random.default_rng(0)
+
+    def move(value: Any) -> Any:
+        if isinstance(value, list):
+            return [move(item) for item in value]
+        if getattr(value, "dtype", None) != np.float64:
+            return value
+        return value * (1 + 1e-12 * rng.normal(size=value.shape))
+
+    return replace(case, args={name: move(value) for name, value in case.args.items()})
+
+
+def _unmoved(found: _Made, moved: _Made, truth: _Made) -> set[str]:
+    """The cases whose outputs are the same but for rounding, of numbers as large as the truth."""
+    return {
+        case
+        for case in found.keys() & moved.keys()
+        if all(
+            a.shape == b.shape and alike(a, b, c)
+            for a, b, c in zip(found[case], moved[case], truth[case], strict=True)
+        )
+    }
 
 
 def fixtures(found: Chapter) -> dict[str, Fixture]:

@@ -54,7 +54,10 @@ def _apply(
     made = (made,) if isinstance(made, torch.Tensor) else made
     want = ", ".join(form.outputs)
     if not isinstance(made, tuple) or len(made) != len(form.outputs):
-        got = f"{len(made)} things" if isinstance(made, tuple) else f"a {type(made).__name__}"
+        count = (
+            f"{len(made)} thing{'' if len(made) == 1 else 's'}" if isinstance(made, tuple) else ""
+        )
+        got = count or f"a {type(made).__name__}"
         wanted = "one tensor, " + want if len(form.outputs) == 1 else want
         raise Finding("shapes", f"forward returned {got}, want {wanted}")
     for (name, axes), value, outside in zip(form.outputs.items(), made, incoming, strict=True):
@@ -104,13 +107,19 @@ def _elsewhere(run: Callable[[], Any]) -> None:
     try:  # the meta device has shapes and no numbers: what is made elsewhere clashes
         run()
     except (RuntimeError, TypeError, ValueError) as error:
+        if "nonzero" in str(error):  # what PyTorch says of it here is about this device
+            raise Finding(
+                "properties",
+                "h[mask] with a mask, or torch.nonzero, has a shape that depends on numbers",
+                ("a GPU has to wait for the CPU there: choose with torch.where(mask, a, b)",),
+            ) from None
         raise Finding(
             "properties",
             f"on another device it raised {type(error).__name__}:"
             f" {(str(error).strip() or 'no message').splitlines()[0][:160]}",
             (
                 "new tensors go where the arguments are: torch.empty_like, x.new_zeros;",
-                "no .item(), .numpy() or .tolist() inside",
+                "no .item(), .numpy(), .tolist() inside, and no function of NumPy's",
             ),
         ) from None
 
@@ -162,7 +171,8 @@ def run_unfold(answer: Callable[..., Any], args: Mapping[str, Any]) -> Any:
     """Run an ``unfold`` over a step of the course's own, whose state is an array or a pair of them.
 
     The step is h(t) = tanh(U x(t) + W h(t-1) + A h(t-2)), y(t) = V h(t); ``args["state"]`` says
-    "one array" or "a pair".
+    "one array" or "a pair".  With a pair, what a step gives is a pair, too (y and a number), and
+    the inputs are a list: nothing but handing on is then possible.
     """
     params = {name: args[name] for name in ("U", "W", "A", "V")}
     h0, x, pair = args["h0"], args["x"], args["state"] == "a pair"
@@ -188,9 +198,10 @@ def run_unfold(answer: Callable[..., Any], args: Mapping[str, Any]) -> Any:
                 ("one entry of xs for each step",),
             )
         new = np.tanh(x_t @ given["U"].T + h @ given["W"].T + before @ given["A"].T)
-        return ((new, h) if pair else new), new @ given["V"].T
+        y = new @ given["V"].T
+        return ((new, h), (y, calls)) if pair else (new, y)
 
-    raw = answer(step, params, (h0, h0[::-1]) if pair else h0, x)
+    raw = answer(step, params, (h0, h0[::-1]) if pair else h0, list(x) if pair else x)
     if raw is None:
         return None
     if not isinstance(raw, tuple | list) or len(raw) != 2:
@@ -209,6 +220,13 @@ def run_unfold(answer: Callable[..., Any], args: Mapping[str, Any]) -> Any:
                 "shapes", f"the last state is a {type(state).__name__}, and was a pair of arrays"
             )
         state = np.concatenate([np.atleast_2d(part) for part in state], axis=-1)
+        if not all(isinstance(y, tuple) and len(y) == 2 for y in ys):
+            raise Finding(
+                "shapes",
+                "ys must hold what each step gave, as it gave it; this step gives pairs",
+                ("collect it in a list, without looking inside",),
+            )
+        ys = [y for y, _ in ys]
     if len(ys) == 0:
         ys = np.zeros((0, len(h0), len(args["V"])))
     return state, ys

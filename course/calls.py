@@ -6,6 +6,7 @@ import contextlib
 import dis
 import io
 import linecache
+import re
 import signal
 import threading
 import time
@@ -258,6 +259,7 @@ def _line_of(error: BaseException) -> str | None:
     """The last line of the student's own that an exception passed through."""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         outside = "site-packages" in frame.filename or "/course/" in frame.filename
+        outside = outside or frame.filename.endswith(".pyx")  # compiled: numpy/random/mtrand.pyx
         if not outside and not frame.filename.startswith("<frozen"):
             code = frame.line or linecache.getline(frame.filename, frame.lineno or 0).strip()
             return f"in {frame.name}, line {frame.lineno}: {code}"
@@ -270,6 +272,7 @@ def _raised(error: BaseException, answer: Any, given: Mapping[str, Any]) -> Find
     lines = [where] if where else []
     if _refused(error):
         lines.append("that array is your own, such as np.broadcast_to gives: copy it first")
+    lines += _of_shapes(text)
     told = [_told(name, value) for name, value in _arguments(error, answer, given).items()]
     if told:
         lines.append(f"it was called with {', '.join(told)}")
@@ -309,6 +312,21 @@ def _told(name: str, value: Any) -> str:
     except Exception:  # an object of the student's, under an argument's name
         return name
     return f"{name} {said}".strip()
+
+
+def _of_shapes(text: str) -> list[str]:
+    """What NumPy means where it speaks of core dimensions and of broadcasting."""
+    product = re.search(r"matmul: .*\(size (\d+) is different from (\d+)\)", text)
+    if product:
+        below, across = product.groups()
+        return [
+            "@ sums over the columns of its left factor and the rows of its right one,"
+            f" here {across} and {below}; a batch has its sequences in rows, so W h becomes h @ W.T"
+        ]
+    shapes = re.search(r"broadcast together with shapes \((\d+),\) \((\d+),", text)
+    if shapes and shapes[1] == shapes[2]:
+        return ["axes are matched from the last: one number for each row wants v[:, None]"]
+    return []
 
 
 def _said(value: Any) -> str:

@@ -169,22 +169,24 @@ def compare(
     lines = [*places(wrong, output), *likeness(answer64, truth, output, tolerance.limit)]
     if error < ROUNDED and tolerance.limit < SINGLE.limit:
         lines.append(
-            "an error this small comes from an array in float32, or from a small number that guards"
-            " a division or a logarithm"
+            "an error this small comes from an array in float32, from a small number that guards a"
+            " division or a logarithm, or from a difference in the place of a derivative"
         )
     return Difference(output, answer, truth, error, tolerance, tuple(lines))
 
 
-def alike(a: np.ndarray, b: np.ndarray) -> bool:
+def alike(a: np.ndarray, b: np.ndarray, beside: np.ndarray | float = 0.0) -> bool:
     """Whether two arrays of one shape are the same but for rounding.
 
     NaN and the infinities count as one: which of them comes out depends on how a sum is written.
+    beside : numbers whose size counts too, since what should cancel leaves rounding of that size
     """
     limit = SINGLE.limit if np.float32 in (a.dtype, b.dtype) else 1e-9
     finite = np.isfinite(b)
     if not np.array_equal(np.isfinite(a), finite):
         return False
-    scale = np.abs(b[finite]).max(initial=0.0)
+    near = np.asarray(beside)[np.isfinite(beside)]
+    scale = max(np.abs(each).max(initial=0.0) for each in (b[finite], near))
     return np.allclose(a[finite], b[finite], rtol=0.0, atol=limit * (scale or 1.0))
 
 
@@ -200,6 +202,8 @@ def places(wrong: np.ndarray, output: Output) -> list[str]:
     for axis, letter in enumerate(output.axes):
         bad = wrong.any(axis=tuple(i for i in range(wrong.ndim) if i != axis))
         good_at, bad_at = np.flatnonzero(~bad), np.flatnonzero(bad)
+        if letter in BLOCKS and not bad.all():
+            lines += _blocks(np.asarray(bad), BLOCKS[letter])
         if letter not in AXES or bad.all():
             continue
         code = entry(output.name, [*":" * axis, slice_of(bad_at)])
@@ -214,6 +218,26 @@ def places(wrong: np.ndarray, output: Output) -> list[str]:
     if not lines:
         lines.append(f"wrong in {wrong.sum()} of {wrong.size} entries")
     return lines
+
+
+BLOCKS = {"4H": ("i", "f", "o", "g"), "3H": ("r", "u", "n")}
+"""The blocks of H that stand one behind the other along an axis, by its letters."""
+
+
+def _blocks(bad: np.ndarray, names: Sequence[str]) -> list[str]:
+    """Say in which blocks an axis is wrong, if not in all of them."""
+    wrong = [
+        name for name, rows in zip(names, np.split(bad, len(names)), strict=True) if rows.any()
+    ]
+    right = [name for name in names if name not in wrong]
+    return [f"wrong in {_several(wrong)}, right in {_several(right)}"] if right else []
+
+
+def _several(names: Sequence[str]) -> str:
+    """Name blocks: "the block i", "the blocks i, o and g"."""
+    if len(names) == 1:
+        return f"the block {names[0]}"
+    return f"the blocks {', '.join(names[:-1])} and {names[-1]}"
 
 
 AXES = {"T": "time t", "B": "sequence", "D": "input", "H": "unit", "K": "class", "L": "lag"}

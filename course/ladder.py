@@ -90,7 +90,7 @@ class Ladder:
                 if report.slip is None and case and self._wavers(case, part):
                     report.lines += ("called again with the same arguments, it differs:", _OUTLIVES)
             else:
-                report.slip = self._known_by_stop(finding)
+                report.slip = self._known_by_stop(finding, part)
         seen = [made for made in self._calls.values() if made.warnings or made.printed]
         report.warnings = tuple(dict.fromkeys(w for made in seen for w in made.warnings))[:5]
         report.printed = next((made.printed for made in seen if made.printed), "")
@@ -178,10 +178,41 @@ class Ladder:
             for a, b in pairs
         )
 
-    def _known_by_stop(self, finding: Finding) -> KnownSlip | None:
-        """The slip that a check stops on the same rung with the same words, if there is one."""
+    def _known_by_stop(self, finding: Finding, part: str | None) -> KnownSlip | None:
+        """The slip that a check stops on the same rung with the same words, if there is one.
+
+        Many answers have one wrong shape: there the numbers must be the slip's, too.
+        """
         words = stop(finding.rung, finding.headline)
-        return next((slip for slip in self.slips if slip.stops == words), None)
+        return next(
+            (
+                slip
+                for slip in self.slips
+                if slip.stops == words and (finding.rung != "shapes" or self._returns(slip, part))
+            ),
+            None,
+        )
+
+    def _returns(self, slip: KnownSlip, part: str | None) -> bool:
+        """Whether the answer gives what a slip gives on every case on file, of whatever shape."""
+        names = [output.name for output in self.exercise.outputs]
+        for case in self.public:
+            if case.name not in slip.outputs:
+                continue
+            made = self._made(case)
+            if made.finding is not None:
+                return False
+            try:
+                mine = [np.asarray(v) for v in self.exercise.unpack(made.value, names)]
+            except Exception:  # a student's object may raise anything from __array__
+                return False
+            for name, value, theirs in zip(names, mine, slip.outputs[case.name], strict=True):
+                if part is None or name == part:
+                    if value.dtype.kind not in "fiub" or value.shape != theirs.shape:
+                        return False
+                    if not alike(value.astype(np.float64), theirs):
+                        return False
+        return True
 
     def _known_by_outputs(self, part: str | None) -> KnownSlip | None:
         """The slip whose outputs equal the answer's on every case on file, if there is one."""
@@ -201,7 +232,7 @@ class Ladder:
             ):
                 if mine is None:
                     continue
-                if mine.shape != theirs.shape or not alike(mine, theirs):
+                if mine.shape != theirs.shape or not alike(mine, theirs, truth):
                     return False
                 differs_from_truth = differs_from_truth or not alike(theirs, truth)
         return differs_from_truth

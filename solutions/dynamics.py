@@ -17,7 +17,8 @@
 # they can rest and whether they stay there, measure how fast two of them part, and how much of the
 # past a state still knows. At the end your functions forecast the sunspots. Equation numbers such
 # as (1.9) are those of chapter 1 of the book, "Dynamical systems": keep it open beside this
-# notebook. Plan about four hours. The first cell finds the course's toolkit, or says how to get it.
+# notebook. Plan about four and a half hours. The first cell finds the course's toolkit, or says how
+# to get it.
 #
 # How to work:
 #
@@ -343,7 +344,7 @@ if __name__ == "__main__":
         H, gain = 100, 0.8
         U, b = rng.uniform(-0.5, 0.5, (H, 1)), rng.uniform(-0.5, 0.5, H)
         W = rng.normal(0, gain / np.sqrt(H), (H, H))
-        h = driven(scaled[:-1, None, None], np.zeros((1, H)), U, W, b)[:, 0]
+        h = np.asarray(driven(scaled[:-1, None, None], np.zeros((1, H)), U, W, b))[:, 0]
         first, split = 20, 220  # states 20 ... 219 know the years up to 1919, and are told 1920
         V, c = ridge(h[first:split], scaled[first + 1 : split + 1, None], 1.0)
         read = (h[split:] @ V.T + c)[:, 0] * root[:221].std() + root[:221].mean()

@@ -16,7 +16,7 @@
 # You will write both gated networks, forward and backward, turn the three forms of the GRU into one
 # another, move weights in and out of PyTorch, and let your own LSTM invent dinosaurs. Equation
 # numbers such as (5.10) are those of chapter 5 of the book, "Gates: LSTM and GRU": keep it open
-# beside this notebook. Plan about five hours. The first cell finds the course's toolkit, or says
+# beside this notebook. Plan about six hours. The first cell finds the course's toolkit, or says
 # how to get it.
 #
 # How to work:
@@ -467,7 +467,7 @@ def sample(o, temperature, v):
 def bits_per_character(o, y, mask):
     """Mean of -log2 of the target's probability, over the steps that count.  Source: eq (5.26).
 
-    o : (T, B, K), outputs before the softmax; y : (T, B), integers in 0 ... K-1;
+    o : (T, B, K), outputs before the softmax, of any size; y : (T, B), integers in 0 ... K-1;
     mask : (T, B), 1.0 where the target counts and 0.0 where it is padding
 
     Returns bits, one number.
@@ -521,7 +521,7 @@ if __name__ == "__main__":
         def outputs(x, h0, c0):
             """h, c, gates, and the outputs before the softmax, for the parameters as they are."""
             U, W, b, V, bias = params
-            h, c, gates = lstm_forward(x, h0, c0, U, W, b)
+            h, c, gates = map(np.asarray, lstm_forward(x, h0, c0, U, W, b))
             return h, c, gates, h @ V.T + bias
 
         def invent(count, temperature):

@@ -16,8 +16,8 @@
 # You will write one function that owns time, `unfold`, and everything around it: the step that it
 # repeats, what sharing the parameters means for a derivative, batches of unequal length, and three
 # ways for a sequence to end. Equation numbers such as (2.3) are those of chapter 2 of the book,
-# "Unfolding": keep it open beside this notebook. Plan about four hours. The first cell finds the
-# course's toolkit, or says how to get it.
+# "Unfolding": keep it open beside this notebook. Plan about five and a half hours. The first cell
+# finds the course's toolkit, or says how to get it.
 #
 # How to work:
 #
@@ -440,7 +440,8 @@ def log_length(q, o, y, lengths):
 # $$
 #
 # All random numbers come as an argument, so your sampler is a plain function: the same `u` gives
-# the same symbol, and it can be checked.
+# the same symbol, and it can be checked. Beware: a sum of rounded $p_j$ may end a little below 1,
+# and $u$ may lie above it.
 
 
 # %% exercise="unfolding.pick"

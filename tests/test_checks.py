@@ -414,7 +414,34 @@ def test_numpy_inside_is_told_from_a_wrong_device(capsys):
 
     text = said(capsys, "bptt.RNNFunction", Through)
     assert "on another device it raised TypeError" in text
-    assert "no .item(), .numpy() or .tolist() inside" in text
+    assert "no .item(), .numpy(), .tolist() inside" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "words"),
+    [
+        ("dynamics.orbit", lambda h0, W, b, T: np.tanh(W @ h0 + b), "here 4 and 2; a batch"),
+        ("dynamics.driven", lambda x, h0, U, W, b: x @ U, "here 3 and 4; a batch"),
+        (
+            "unfolding.masked",
+            lambda x, lengths, h0, U, W, b: np.where(lengths > 0, h0, 0 * h0),
+            "one number for each row wants v[:, None]",
+        ),
+    ],
+)
+def test_what_numpy_says_of_shapes_is_said_again_in_words(capsys, name, answer, words):
+    text = said(capsys, name, answer)
+    assert "it raised ValueError" in text
+    assert words in text
+
+
+def test_the_line_shown_is_the_students_own_not_the_librarys(capsys):
+    def drawn(o, u):
+        return np.random.choice(o.shape[-1], p=o)
+
+    text = said(capsys, "unfolding.pick", drawn)
+    assert "in drawn, line" in text
+    assert "mtrand" not in text
 
 
 def test_parts_are_reported_and_scored_by_themselves(capsys):

@@ -51,12 +51,6 @@ def unfold_recursive(step, params, state, xs):
     return last, [y, *rest]
 
 
-def unfold_stacked(step, params, state, xs):
-    """The outputs in one array, where there are any."""
-    state, ys = ours.unfold(step, params, state, xs)
-    return state, np.stack(ys) if ys else []
-
-
 def unfold_reduce(step, params, state, xs):
     """A fold over the inputs."""
 
@@ -223,7 +217,6 @@ STYLES = [
     ("step", step_dict),
     ("unfold", unfold_index),
     ("unfold", unfold_recursive),
-    ("unfold", unfold_stacked),
     ("unfold", unfold_reduce),
     ("concatenated", joined_block),
     ("count", count_arrays),
@@ -313,7 +306,7 @@ def test_numpy_inside_the_torch_answer_is_told(capsys):
 
     text = said(capsys, "torch_masked", through)
     assert "on another device it raised" in text
-    assert "no .item(), .numpy() or .tolist() inside" in text
+    assert "no .item(), .numpy(), .tolist() inside" in text
 
 
 def test_torch_is_the_packed_network_on_its_own():

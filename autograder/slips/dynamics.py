@@ -73,6 +73,23 @@ def orbit_one_array(h0, W, b, T):
     return np.broadcast_to(h[-1], h.shape)
 
 
+@slip(
+    "dynamics.orbit",
+    "tanh is applied to what is returned, not to what goes on",
+    rung="probes",
+    read="(1.1)",
+)
+def orbit_squashed_late(h0, W, b, T):
+    """What goes on is the state, and the state is a tanh."""
+    return np.tanh(_follow(h0, T, lambda h: h @ W.T + b))
+
+
+@slip("dynamics.orbit", "the bias is left out", rung="probes", read="(1.3)")
+def orbit_no_bias(h0, W, b, T):
+    """b is not used."""
+    return right.orbit(h0, W, np.zeros_like(b), T)
+
+
 # An orbit with a signal.
 
 
@@ -126,6 +143,21 @@ def driven_no_bias(x, h0, U, W, b):
     return right.driven(x, h0, U, W, np.zeros_like(b))
 
 
+@slip("dynamics.driven", "h(0) is returned, and the last state is not", rung="probes", read="(1.2)")
+def driven_early(x, h0, U, W, b):
+    """The first state returned is h(1); it has read x(1)."""
+    states = [h0]
+    for t in range(1, len(x)):
+        states.append(np.tanh(states[-1] @ W.T + x[t] @ U.T + b))
+    return np.stack(states)
+
+
+@slip("dynamics.driven", "the signal is read from the end", rung="probes", read="(1.2)")
+def driven_backwards(x, h0, U, W, b):
+    """Step t reads x(t)."""
+    return right.driven(x[::-1], h0, U, W, b)
+
+
 # The Jacobian.
 
 
@@ -177,6 +209,17 @@ def jacobian_no_square(h, W, b):
 def jacobian_argument(h, W, b):
     """1 - a² in place of 1 - tanh²(a)."""
     return (1 - (h @ W.T + b) ** 2)[:, :, None] * W
+
+
+@slip(
+    "dynamics.jacobian",
+    "W is transposed where the slope multiplies it",
+    rung="probes",
+    read="(1.6)",
+)
+def jacobian_of_transposed(h, W, b):
+    """Row i of J is row i of W, times a slope; W.T belongs to batch rows only."""
+    return (1 - np.tanh(h @ W.T + b) ** 2)[:, :, None] * W.T
 
 
 # Newton's method.
@@ -277,6 +320,36 @@ def newton_radius_at_start(h, W, b, steps):
     return right.newton(h, W, b, steps)[0], _radius(h, W, b)
 
 
+@slip(
+    "dynamics.newton",
+    "f(h) stands where the gap f(h) - h belongs",
+    rung="probes",
+    read="(1.8)",
+    part="h",
+)
+def newton_no_gap(h, W, b, steps):
+    """The gap says how far h is from being a fixed point."""
+    with np.errstate(all="ignore"):
+        for _ in range(steps):
+            J = right.jacobian(h, W, b)
+            h = h - np.linalg.solve(J - np.eye(len(b)), np.tanh(h @ W.T + b)[:, :, None])[:, :, 0]
+    return h, _radius(h, W, b)
+
+
+@slip(
+    "dynamics.newton", "J is transposed in the linear system", rung="probes", read="(1.8)", part="h"
+)
+def newton_transposed(h, W, b, steps):
+    """J - I multiplies a column: solve with it as it is."""
+    return _newton(
+        h,
+        W,
+        b,
+        steps,
+        lambda gap, J: -np.linalg.solve(np.swapaxes(J, 1, 2) - np.eye(len(b)), gap),
+    )
+
+
 # Saddle-nodes.
 
 
@@ -322,6 +395,19 @@ def saddle_slope(w):
     """tanh' is 1 - h²."""
     h = np.sqrt(1 / w)
     return h, np.arctanh(h) - w * h
+
+
+@slip("dynamics.saddle_node", "arctan in place of artanh", rung="probes", read="(1.9)")
+def saddle_arctan(w):
+    """artanh is the inverse of tanh: np.arctanh."""
+    h = np.sqrt(1 - 1 / w)
+    return h, np.arctan(h) - w * h
+
+
+@slip("dynamics.saddle_node", "h and b come back in the other order", rung="probes", read="(1.11)")
+def saddle_swapped(w):
+    """h first."""
+    return right.saddle_node(w)[::-1]
 
 
 # The Lyapunov exponent.
@@ -403,6 +489,57 @@ def lyapunov_whole_batch(h0, v, W, b, T):
     return np.full(len(h0), total / T)
 
 
+@slip(
+    "dynamics.lyapunov",
+    "the Jacobian is taken one step late, at the new state",
+    rung="probes",
+    read="(1.16)",
+)
+def lyapunov_late(h0, v, W, b, T):
+    """J(t) is the Jacobian at h(t-1): carry v before the state goes on."""
+    return _carry(h0, v, W, b, T, lambda _, h, v: (1 - np.tanh(h @ W.T + b) ** 2) * (v @ W.T))
+
+
+@slip("dynamics.lyapunov", "the Jacobian of the start is kept", rung="probes", read="(1.16)")
+def lyapunov_stuck(h0, v, W, b, T):
+    """Each step has its own Jacobian."""
+    slope = 1 - np.tanh(h0 @ W.T + b) ** 2
+    return _carry(h0, v, W, b, T, lambda _, h, v: slope * (v @ W.T))
+
+
+@slip(
+    "dynamics.lyapunov",
+    "lengths are added up, but v is not brought back to 1",
+    rung="probes",
+    read="(1.16)",
+)
+def lyapunov_not_rescaled(h0, v, W, b, T):
+    """The logarithm of this step's growth is asked for, not of the growth since the start."""
+    h, total = h0, np.zeros(len(h0))
+    v = v / np.linalg.norm(v, axis=1, keepdims=True)
+    with np.errstate(all="ignore"):
+        for _ in range(T):
+            h = np.tanh(h @ W.T + b)
+            v = (1 - h**2) * (v @ W.T)
+            total = total + np.log(np.linalg.norm(v, axis=1))
+    return total / T
+
+
+@slip(
+    "dynamics.lyapunov", "the sum of absolute values for the length", rung="probes", read="(1.16)"
+)
+def lyapunov_sum_norm(h0, v, W, b, T):
+    """The length is the root of the sum of squares."""
+    h, total = h0, np.zeros(len(h0))
+    v = v / np.linalg.norm(v, axis=1, keepdims=True)
+    for _ in range(T):
+        h = np.tanh(h @ W.T + b)
+        v = (1 - h**2) * (v @ W.T)
+        length = np.abs(v).sum(axis=1, keepdims=True)
+        total, v = total + np.log(length[:, 0]), v / length
+    return total / T
+
+
 # Memory.
 
 
@@ -482,6 +619,28 @@ def memory_wraps(h, x, K):
     return _recall(h, x, K, np.stack([np.roll(x, k) for k in range(K)], axis=1))
 
 
+@slip(
+    "dynamics.memory", "the first step that has all lags is left out", rung="probes", read="(1.23)"
+)
+def memory_one_short(h, x, K):
+    """t = K is index K - 1."""
+    return right.memory(h[1:], x[1:], K)
+
+
+@slip("dynamics.memory", "the mean is over all of x", rung="probes", read="(1.23)")
+def memory_one_mean(h, x, K):
+    """Each lag has its own mean, over the inputs that are used."""
+    past = _lags(x, K)
+    size = ((past - past.mean(axis=0)) ** 2).sum(axis=0) / ((past - x.mean()) ** 2).sum(axis=0)
+    return 1 - (1 - right.memory(h, x, K)) * size
+
+
+@slip("dynamics.memory", "the lags come in reverse order", rung="probes", read="(1.23)")
+def memory_reversed(h, x, K):
+    """r2[0] is lag 0."""
+    return right.memory(h, x, K)[::-1]
+
+
 # Ridge.
 
 
@@ -536,9 +695,9 @@ def ridge_squared(h, y, penalty):
 @slip("dynamics.ridge", "the penalty is ignored", rung="probes", read="(1.25)")
 def ridge_plain(h, y, penalty):
     """Plain least squares."""
-    rows = np.column_stack([h, np.ones(len(h))])
-    weights = np.linalg.lstsq(rows, y, rcond=None)[0]
-    return weights[:-1].T, weights[-1]
+    states, targets = h - h.mean(axis=0), y - y.mean(axis=0)
+    V = np.linalg.solve(states.T @ states, states.T @ targets).T
+    return V, y.mean(axis=0) - V @ h.mean(axis=0)
 
 
 @slip("dynamics.ridge", "V is transposed", rung="shapes", read="(1.25)")
@@ -552,6 +711,28 @@ def ridge_transposed(h, y, penalty):
 def ridge_mean_of_y(h, y, penalty):
     """c = mean of y less V times the mean of h."""
     return right.ridge(h, y, penalty)[0], y.mean(axis=0)
+
+
+@slip(
+    "dynamics.ridge",
+    "the penalty is added to every entry, not to the diagonal",
+    rung="probes",
+    read="(1.25)",
+)
+def ridge_everywhere(h, y, penalty):
+    """mu times the identity."""
+    states, targets = h - h.mean(axis=0), y - y.mean(axis=0)
+    V = (np.linalg.solve(states.T @ states + penalty, states.T @ targets)).T
+    return V, y.mean(axis=0) - V @ h.mean(axis=0)
+
+
+@slip("dynamics.ridge", "one mean for all units", rung="probes", read="(1.25)")
+def ridge_one_mean(h, y, penalty):
+    """Each column has its own mean: axis=0."""
+    states, targets = h - h.mean(), y - y.mean()
+    gram = states.T @ states + penalty * np.eye(h.shape[1])
+    V = (np.linalg.pinv(gram) @ states.T @ targets).T
+    return V, y.mean(axis=0) - V @ h.mean(axis=0)
 
 
 # PyTorch.

@@ -118,6 +118,65 @@ def step_gates_of_c(x, h, c, U, W, b):
     return o * np.tanh(new), new
 
 
+@slip("gates.lstm_step", "the blocks are taken as every fourth number", rung="probes", read="(5.1)")
+def step_interleaved(x, h, c, U, W, b):
+    """Blocks of H rows, one behind the other: columns 0 to H - 1 are i's."""
+    H = h.shape[-1]
+    order = np.arange(4 * H).reshape(H, 4).T.ravel()
+    return _step(x, h, c, U[order], W[order], b[order])[:2]
+
+
+@slip("gates.lstm_step", "the bias is left out", rung="probes", read="(5.1)")
+def step_no_bias(x, h, c, U, W, b):
+    """b is not used."""
+    return _step(x, h, c, U, W, np.zeros_like(b))[:2]
+
+
+@slip("gates.lstm_step", "the forget gate is 1 - i", rung="probes", read="(5.3)")
+def step_coupled_forget(x, h, c, U, W, b):
+    """An LSTM has a forget gate of its own."""
+    return _step(x, h, c, U, W, b, cell=lambda f, i, g, before: (1 - i) * before + i * g)[:2]
+
+
+@slip("gates.lstm_step", "the forget gate meets h, not c", rung="probes", read="(5.3)")
+def step_forget_hidden(x, h, c, U, W, b):
+    """What is kept is the cell state."""
+    return _step(x, h, c, U, W, b, cell=lambda f, i, g, before: f * h + i * g)[:2]
+
+
+@slip("gates.lstm_step", "the output gate is a tanh", rung="probes", read="(5.2)")
+def step_tanh_output(x, h, c, U, W, b):
+    """Three logistic functions, one tanh."""
+    a = np.split(b + h @ W.T + x @ U.T, 4, axis=-1)
+    new = right.lstm_step(x, h, c, U, W, b)[1]
+    return np.tanh(a[2]) * np.tanh(new), new
+
+
+@slip("gates.lstm_forward", "c and h come back in the other order", rung="probes", read="(5.4)")
+def forward_other_order(x, h0, c0, U, W, b):
+    """h first."""
+    h, c, gates = right.lstm_forward(x, h0, c0, U, W, b)
+    return c, h, gates
+
+
+@slip(
+    "gates.lstm_forward",
+    "h(0) and c(0) are returned, and the last states are not",
+    rung="probes",
+    read="(5.1)",
+)
+def forward_early(x, h0, c0, U, W, b):
+    """The first states returned are h(1) and c(1)."""
+    h, c, gates = right.lstm_forward(x, h0, c0, U, W, b)
+    return np.concatenate([h0[None], h[:-1]]), np.concatenate([c0[None], c[:-1]]), gates
+
+
+@slip("gates.lstm_forward", "h(0) and c(0) are taken as zero", rung="probes", read="(5.1)")
+def forward_from_zero(x, h0, c0, U, W, b):
+    """The initial states are arguments."""
+    return right.lstm_forward(x, np.zeros_like(h0), np.zeros_like(c0), U, W, b)
+
+
 @slip("gates.lstm_forward", "the cell state starts anew at every step", rung="probes", read="(5.3)")
 def forward_cell_not_carried(x, h0, c0, U, W, b):
     """The cell state is handed on, like h."""
@@ -343,6 +402,64 @@ def backward_no_slopes(*args):
 
 @slip(
     "gates.lstm_backward",
+    "the slopes of the logistic gates are missing",
+    rung="probes",
+    read="(5.13)",
+    part="db",
+)
+def backward_no_logistic_slopes(*args):
+    """s (1 - s), three times."""
+    return _backward(*args, slopes=lambda i, f, o, g: (*map(np.ones_like, (i, f, o)), 1 - g * g))
+
+
+@slip("gates.lstm_backward", "the slope of g is missing", rung="probes", read="(5.13)", part="db")
+def backward_no_candidate_slope(*args):
+    """g is a tanh: 1 - g^2."""
+    return _backward(
+        *args, slopes=lambda i, f, o, g: (i * (1 - i), f * (1 - f), o * (1 - o), np.ones_like(g))
+    )
+
+
+@slip(
+    "gates.lstm_backward",
+    "the output gate is missing between h and c",
+    rung="probes",
+    read="(5.11)",
+    part="dc0",
+)
+def backward_no_output_gate(*args):
+    """h = o tanh(c), so c gets o (1 - tanh^2 c) of h's gradient."""
+    return _backward(*args, into_cell=lambda o, tanh_c: 1 - tanh_c**2)
+
+
+@slip(
+    "gates.lstm_backward",
+    "f is taken at t-1 where dc leaves step t",
+    rung="probes",
+    read="(5.11)",
+    part="dU",
+)
+def backward_early_forget(*args):
+    """What goes from c(t) to c(t-1) passes the forget gate of step t."""
+    return _backward(*args, back=lambda f, t: f[t - 1])
+
+
+@slip(
+    "gates.lstm_backward",
+    "a mean over the batch, not a sum",
+    rung="probes",
+    read="(5.14)",
+    part="dW",
+)
+def backward_mean(*args):
+    """The loss is the sum over the batch."""
+    made = right.lstm_backward(*args)
+    batch = made[1].shape[0]
+    return (*made[:3], *(grad / batch for grad in made[3:]))
+
+
+@slip(
+    "gates.lstm_backward",
     "the slope of g is that of a logistic function",
     rung="probes",
     read="(5.13)",
@@ -483,6 +600,33 @@ def gru_swapped(x, h0, U, W, b):
     return h, np.concatenate([u, r, n], axis=-1)
 
 
+@slip("gates.gru_forward", "the blocks are taken as u, r, n", rung="probes", read="(5.16)")
+def gru_other_blocks(x, h0, U, W, b):
+    """The first block is r's."""
+    return _gru(x, h0, U, W, b, swap=True)
+
+
+@slip("gates.gru_forward", "the input and the bias are reset, too", rung="probes", read="(5.17)")
+def gru_all_reset(x, h0, U, W, b):
+    """Only the old state meets the reset gate, before W_n."""
+    return _gru(x, h0, U, W, b, "all")
+
+
+@slip("gates.gru_forward", "the candidate is logistic, not tanh", rung="probes", read="(5.17)")
+def gru_logistic_candidate(x, h0, U, W, b):
+    """n lies between -1 and 1."""
+    W_n, width = W[2 * h0.shape[-1] :], h0.shape[-1]
+    h, hs, gates = h0, [], []
+    for now in x:
+        pre = b + now @ U.T
+        r, u = np.split(sigmoid((pre + h @ W.T)[:, : 2 * width]), 2, axis=-1)
+        n = sigmoid(pre[:, 2 * width :] + (r * h) @ W_n.T)
+        h = u * n + (1 - u) * h
+        hs.append(h)
+        gates.append(np.concatenate([r, u, n], axis=-1))
+    return np.stack(hs), np.stack(gates)
+
+
 @slip("gates.gru_forward", "h(0) is taken as zero", rung="probes", read="(5.18)")
 def gru_no_h0(x, h0, U, W, b):
     """The initial state is an argument."""
@@ -553,6 +697,20 @@ def after_all(x, h0, U, W, b, d):
     return _gru(x, h0, U, W, b, "all", keep=True, d=d)[0]
 
 
+@slip("gates.gru_after", "b_n is reset, too", rung="probes", read="(5.20)")
+def after_bias_reset(x, h0, U, W, b, d):
+    """b_n stands outside the bracket."""
+    width = len(d)
+    outside = np.concatenate([b[: 2 * width], np.zeros_like(d)])
+    return _gru(x, h0, U, W, outside, "after", keep=True, d=d + b[2 * width :])[0]
+
+
+@slip("gates.gru_after", "the blocks are taken as u, r, n", rung="probes", read="(5.16)")
+def after_other_blocks(x, h0, U, W, b, d):
+    """The first block is r's."""
+    return _gru(x, h0, U, W, b, "after", keep=True, d=d, swap=True)[0]
+
+
 # Backward through a GRU.
 
 
@@ -560,21 +718,24 @@ def _gru_backward(dh, x, h, gates, h0, U, W, **wrong):
     """The walk back with some of its four roads closed or changed."""
     width = h0.shape[-1]
     r, u, n = np.split(gates, 3, axis=-1)
-    before = np.concatenate([h0[None], h[:-1]])
+    before = wrong.get("before", np.concatenate([h0[None], h[:-1]]))
     W_gates, W_n = W[: 2 * width], W[2 * width :]
     da, carry = np.empty_like(gates), np.zeros_like(h0)
     sign = wrong.get("sign", 1.0)
+    gate, candidate = wrong.get("slopes", (lambda s: s * (1 - s), lambda n: 1 - n**2))
+    roads = np.repeat(wrong.get("roads", (1.0, 1.0)), width) * wrong.get("through_gates", 1.0)
     for t in reversed(range(len(x))):
         total = dh[t] + carry
-        da_u = u[t] * (1 - u[t]) * sign * (n[t] - before[t]) * total
+        da_u = gate(u[t]) * sign * (n[t] - before[t]) * total
         new = wrong.get("new", lambda u: u)(u[t])  # the share of the new state
-        da_n = (1 - n[t] ** 2) * new * total
+        da_n = candidate(n[t]) * (np.ones_like(new) if "whole" in wrong else new) * total
         q = da_n @ W_n
-        da_r = r[t] * (1 - r[t]) * before[t] * q
+        da_r = gate(r[t]) * before[t] * q
         da[t] = np.concatenate([da_r, da_u, da_n], axis=-1)
-        carry = wrong.get("through_u", 1.0) * (1 - new) * total
+        kept = wrong.get("kept", lambda u: 1 - u)(new)
+        carry = wrong.get("through_u", 1.0) * kept * total
         carry = carry + (q if "no_reset" in wrong else r[t] * q)
-        carry = carry + wrong.get("through_gates", 1.0) * (da[t, :, : 2 * width] @ W_gates)
+        carry = carry + (roads * da[t, :, : 2 * width]) @ W_gates
     flat, met = da.reshape(-1, 3 * width), before.reshape(-1, width)
     met_by_n = met if "unreset" in wrong else (r * before).reshape(-1, width)
     dW = np.concatenate([flat[:, : 2 * width].T @ met, flat[:, 2 * width :].T @ met_by_n])
@@ -603,6 +764,102 @@ def gru_back_no_straight(*args):
 def gru_back_no_gates(*args):
     """The gates see the old state, too."""
     return _gru_backward(*args, through_gates=0.0)
+
+
+@slip(
+    "gates.gru_backward",
+    "the road through the reset gate was dropped",
+    rung="probes",
+    read="(5.21)",
+    part="dh0",
+)
+def gru_back_no_reset_road(*args):
+    """The reset gate sees the old state, too."""
+    return _gru_backward(*args, roads=(0.0, 1.0))
+
+
+@slip(
+    "gates.gru_backward",
+    "the road through the update gate was dropped",
+    rung="probes",
+    read="(5.21)",
+    part="dh0",
+)
+def gru_back_no_update_road(*args):
+    """The update gate sees the old state, too."""
+    return _gru_backward(*args, roads=(1.0, 0.0))
+
+
+@slip(
+    "gates.gru_backward",
+    "nothing is carried from step to step",
+    rung="probes",
+    read="(5.21)",
+    part="dh0",
+)
+def gru_back_not_carried(dh, x, h, gates, h0, U, W):
+    """The total at h(t) has what comes from step t + 1."""
+    before = [h0, *h]
+    one = [
+        right.gru_backward(dh[[t]], x[[t]], h[[t]], gates[[t]], before[t], U, W)
+        for t in range(len(x))
+    ]
+    dx, dh0, *params = (list(each) for each in zip(*one, strict=True))
+    return (np.concatenate(dx), dh0[0], *map(sum, params))
+
+
+@slip(
+    "gates.gru_backward",
+    "the slopes of the two gates are missing",
+    rung="probes",
+    read="(5.21)",
+    part="db",
+)
+def gru_back_no_slopes(*args):
+    """s (1 - s), twice."""
+    return _gru_backward(*args, slopes=(np.ones_like, lambda n: 1 - n**2))
+
+
+@slip("gates.gru_backward", "the slope of n is missing", rung="probes", read="(5.21)", part="db")
+def gru_back_no_candidate_slope(*args):
+    """n is a tanh: 1 - n^2."""
+    return _gru_backward(*args, slopes=(lambda s: s * (1 - s), np.ones_like))
+
+
+@slip(
+    "gates.gru_backward",
+    "u is missing in the gradient of n",
+    rung="probes",
+    read="(5.21)",
+    part="db",
+)
+def gru_back_no_share(*args):
+    """n's share of h is u."""
+    return _gru_backward(*args, whole=True)
+
+
+@slip(
+    "gates.gru_backward",
+    "the state after the step stands for the one before",
+    rung="probes",
+    read="(5.21)",
+    part="dW",
+)
+def gru_back_late_state(dh, x, h, gates, h0, U, W):
+    """What the step met is h(t-1)."""
+    return _gru_backward(dh, x, h, gates, h0, U, W, before=h)
+
+
+@slip(
+    "gates.gru_backward",
+    "the straight road goes through 1 - u, not u",
+    rung="probes",
+    read="(5.21)",
+    part="dh0",
+)
+def gru_back_through_u(*args):
+    """Here u = 1 takes the new: 1 - u is what is kept."""
+    return _gru_backward(*args, kept=lambda u: u)
 
 
 @slip(
@@ -699,6 +956,12 @@ def convert_reset(U, W, b):
     width = W.shape[-1]
     sign = np.repeat(np.array([-1, 1, 1], dtype=W.dtype), width)
     return U * sign[:, None], W * sign[:, None], b * sign
+
+
+@slip("gates.take_to_keep", "the bias is not turned", rung="probes", read="(5.19)")
+def convert_no_bias(U, W, b):
+    """All that goes into the gate changes its sign."""
+    return (*right.take_to_keep(U, W, b)[:2], b.copy())
 
 
 @slip("gates.take_to_keep", "nothing is changed", rung="probes", read="(5.19)")
@@ -886,6 +1149,48 @@ def bits_mean_of_means(o, y, mask):
     return np.mean(each)
 
 
+@slip("gates.bits_per_character", "the sign is that of a likelihood", rung="probes", read="(5.26)")
+def bits_negative(o, y, mask):
+    """A logarithm of a probability is negative; a cost is not."""
+    return -right.bits_per_character(o, y, mask)
+
+
+@slip(
+    "gates.bits_per_character",
+    "the logarithm of a softmax that is rounded to 0",
+    rung="properties",
+    read="(5.26), (3.4)",
+)
+def bits_rounded(o, y, mask):
+    """Exponent and logarithm cancel before anything is rounded: shift, then subtract."""
+    with np.errstate(divide="ignore"):
+        bits = -np.log2(np.take_along_axis(_softmax(o), y[..., None], axis=-1)[..., 0])
+    return (mask * bits).sum() / mask.sum()
+
+
+@slip(
+    "gates.bits_per_character",
+    "a small number guards the logarithm: it makes unlikely targets cheap",
+    rung="properties",
+    read="(5.26), (3.4)",
+)
+def bits_guarded(o, y, mask):
+    """A target that the network holds for impossible costs more than any guard says."""
+    bits = -np.log2(np.take_along_axis(_softmax(o), y[..., None], axis=-1)[..., 0] + 1e-15)
+    return (mask * bits).sum() / mask.sum()
+
+
+@slip(
+    "gates.bits_per_character", "the exponential overflows", rung="properties", read="(5.26), (3.4)"
+)
+def bits_overflow(o, y, mask):
+    """exp(1000) is infinite."""
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        p = np.exp(o) / np.exp(o).sum(axis=-1, keepdims=True)
+        bits = -np.log2(np.take_along_axis(p, y[..., None], axis=-1)[..., 0])
+        return (mask * bits).sum() / mask.sum()
+
+
 # In PyTorch.
 
 
@@ -968,3 +1273,16 @@ class FunctionOnCpu(_Function):
         """One array is made in the wrong place."""
         made = right.LSTMFunction.backward(ctx, dh, dc_last)
         return tuple(grad + torch.zeros(grad.shape, dtype=grad.dtype) for grad in made)
+
+
+@slip("gates.LSTMFunction", "dc is not carried from step to step", rung="probes", read="(5.11)")
+class FunctionNoCellCarry(_Function):
+    """The cell has two children: h(t) and c(t+1)."""
+
+    @staticmethod
+    def backward(ctx, dh, dc_last):
+        """Every step gets the gradient of its own h, and the last one dc_last."""
+        x, h0, c0, U, W, h, c, gates = ctx.saved_tensors
+        arrays = (dh, dc_last, x, h, c, gates, h0, c0, U, W)
+        made = backward_no_cell_carry(*(array.detach().cpu().numpy() for array in arrays))
+        return tuple(torch.from_numpy(np.array(grad)).to(dh) for grad in made)

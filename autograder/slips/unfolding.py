@@ -53,6 +53,20 @@ def step_swapped(params, state, x):
     return right.step(params, state, x)[::-1]
 
 
+@slip("unfolding.step", "the output is a softmax", rung="probes", read="(2.3)")
+def step_softmax(params, state, x):
+    """o is what goes into a softmax, later."""
+    h, o = right.step(params, state, x)
+    return h, np.exp(right.log_softmax(o))
+
+
+@slip("unfolding.step", "the output reads what goes into tanh", rung="probes", read="(2.3)")
+def step_early_output(params, state, x):
+    """The output reads h(t)."""
+    _, _, _, V, c = params
+    return right.step(params, state, x)[0], step_linear(params, state, x)[0] @ V.T + c
+
+
 # Unfold.
 
 
@@ -107,6 +121,28 @@ def unfold_looks_inside(step, params, state, xs):
     return state, ys
 
 
+@slip(
+    "unfolding.unfold",
+    "the states are collected, not what the step gives",
+    rung="shapes",
+    read="(2.1)",
+)
+def unfold_states(step, params, state, xs):
+    """A step gives two things: the state goes on, the other is kept."""
+    states = []
+    for x in xs:
+        state, _ = step(params, state, x)
+        states.append(state)
+    return state, states
+
+
+@slip("unfolding.unfold", "the state that you are given is not used", rung="probes", read="(2.1)")
+def unfold_from_zero(step, params, state, xs):
+    """The initial state is an argument."""
+    zero = tuple(map(np.zeros_like, state)) if isinstance(state, tuple) else np.zeros_like(state)
+    return right.unfold(step, params, zero, xs)
+
+
 # The concatenated form.
 
 
@@ -142,6 +178,13 @@ def joined_transposed(U, W, b, h, x):
     """W and U stand side by side: H rows."""
     Wa, z, a = right.concatenated(U, W, b, h, x)
     return Wa.T, z, a
+
+
+@slip("unfolding.concatenated", "Wa is [W U], z is [x; h]", rung="probes", read="(2.4)")
+def joined_wrong_entries(U, W, b, h, x):
+    """The state comes first in both."""
+    Wa, z = np.concatenate([W, U], 1), np.concatenate([x, h], 1)
+    return Wa, z, z @ Wa.T + b
 
 
 # Counting.
@@ -194,6 +237,20 @@ def count_off(D, H, K, tau):
     """tau D must exceed D + H."""
     rnn, mlp, longer = right.count(D, H, K, tau)
     return rnn, mlp, longer - 1
+
+
+@slip(
+    "unfolding.count",
+    "the output layer is counted as H (K + 1)",
+    rung="probes",
+    read="(2.5)",
+    part="rnn",
+)
+def count_output_bias(D, H, K, tau):
+    """V has K H entries, c has K."""
+    rnn, mlp, longer = right.count(D, H, K, tau)
+    wrong = H * (K + 1) - K * (H + 1)
+    return rnn + wrong, mlp + wrong, longer
 
 
 # Copies.
@@ -265,6 +322,55 @@ def copies_no_initial_state(x, h0, U, W, b, dW):
     return right.copies(x, np.zeros_like(h0), U, W, b, dW)
 
 
+@slip(
+    "unfolding.copies", "the sum of all copies so far, at every step", rung="probes", read="(2.7)"
+)
+def copies_running(x, h0, U, W, b, dW):
+    """What each copy does to the last state is asked for, not what all do to each state."""
+    h, moved, parts = h0, np.zeros_like(h0), []
+    for t in range(len(x)):
+        before, h = h, np.tanh(b + h @ W.T + x[t] @ U.T)
+        moved = (1 - h * h) * (moved @ W.T + before @ dW.T)
+        parts.append(moved)
+    return np.stack(parts)
+
+
+@slip("unfolding.copies", "the slope is that of the state before", rung="probes", read="(2.8)")
+def copies_early_slope(x, h0, U, W, b, dW):
+    """1 - h² with the new h."""
+    h, parts = h0, np.zeros((len(x), *h0.shape))
+    for t in range(len(x)):
+        before, h = h, np.tanh(b + h @ W.T + x[t] @ U.T)
+        parts = parts @ W.T
+        parts[t] += before @ dW.T
+        parts *= 1 - before * before
+    return parts
+
+
+@slip("unfolding.copies", "the copies come in reverse order", rung="probes", read="(2.7)")
+def copies_reversed(x, h0, U, W, b, dW):
+    """parts[0] is the first copy."""
+    return right.copies(x, h0, U, W, b, dW)[::-1]
+
+
+@slip("unfolding.copies", "every copy meets h(0)", rung="probes", read="(2.8)")
+def copies_of_start(x, h0, U, W, b, dW):
+    """W(t) multiplies h(t-1)."""
+    return _copies(x, h0, U, W, b, dW, lambda m, p, h, t: _own(m, h0, h, t, dW))
+
+
+@slip("unfolding.copies", "W is transposed where a change goes on", rung="probes", read="(2.8)")
+def copies_carry_transposed(x, h0, U, W, b, dW):
+    """Batch rows need h @ W.T."""
+    h, parts = h0, np.zeros((len(x), *h0.shape))
+    for t in range(len(x)):
+        before, h = h, np.tanh(b + h @ W.T + x[t] @ U.T)
+        moved = parts @ W
+        moved[t] += before @ dW.T
+        parts = (1 - h * h) * moved
+    return parts
+
+
 # Masks and packing.
 
 
@@ -322,6 +428,13 @@ def masked_product(x, lengths, h0, U, W, b):
     return _scan(x, lengths, h0, U, W, b, lambda m, new, old: m * new + (1 - m) * old)
 
 
+@slip("unfolding.masked", "NaN is cleaned away, infinity is not", rung="properties", read="(2.9)")
+def masked_only_nan(x, lengths, h0, U, W, b):
+    """Infinity less infinity is NaN again: clean by the mask, or choose."""
+    with np.errstate(invalid="ignore"):
+        return masked_product(np.where(np.isnan(x), 0.0, x), lengths, h0, U, W, b)
+
+
 @slip("unfolding.pack", "sequence after sequence", rung="probes", read="(2.10)")
 def pack_by_sequence(x, lengths):
     """A packed array holds the rows of step 1 first, of all sequences."""
@@ -339,6 +452,13 @@ def pack_everything(x, lengths):
 def pack_lengths(x, lengths):
     """One number for each step, not for each sequence."""
     return right.pack(x, lengths)[0], lengths
+
+
+@slip("unfolding.pack", "a row is alive one step too long", rung="shapes", read="(2.10)")
+def pack_late(x, lengths):
+    """Index t is step t + 1: a row is alive if its length is above t, not if it reaches t."""
+    counts = np.array([(lengths >= t).sum() for t in range(len(x))])
+    return np.concatenate([x[t, :n] for t, n in enumerate(counts)]), counts
 
 
 @slip("unfolding.pack", "the counts are summed up", rung="probes", read="(2.10)")
@@ -382,6 +502,64 @@ def end_unmasked(o, y, lengths):
 def end_late(o, y, lengths):
     """o[t - 1] predicts x(t): the first symbol is judged by o[0]."""
     return right.log_end(np.roll(o, -1, axis=0), y, lengths)
+
+
+@slip(
+    "unfolding.log_end",
+    "the padding counts as symbols, beside the end",
+    rung="probes",
+    read="(2.11)",
+)
+def end_and_padding(o, y, lengths):
+    """Behind its end a sequence has no terms."""
+    end = right.log_softmax(o)[lengths, np.arange(len(lengths)), -1]
+    return _picked(o[:-1], y).sum(0) + end
+
+
+@slip("unfolding.log_end", "the symbols are judged one output late", rung="probes", read="(2.11)")
+def end_late_symbols(o, y, lengths):
+    """o[t - 1] predicts x(t): the first symbol is judged by o[0]."""
+    t = np.arange(len(y))[:, None]
+    end = right.log_softmax(o)[lengths, np.arange(len(lengths)), -1]
+    return np.where(t < lengths, _picked(o[1:], y), 0.0).sum(0) + end
+
+
+@slip("unfolding.log_end", "the end is looked for one output early", rung="probes", read="(2.11)")
+def end_early(o, y, lengths):
+    """The network has read all tau symbols before it says the end: o[tau]."""
+    end = right.log_softmax(o)[lengths - 1, np.arange(len(lengths)), -1]
+    return end_forgotten(o, y, lengths) + end
+
+
+@slip("unfolding.log_end", "the outputs are taken for logarithms", rung="probes", read="(2.11)")
+def end_not_normalised(o, y, lengths):
+    """log_softmax first."""
+    t = np.arange(len(o))[:, None]
+    target = np.where(t < lengths, np.pad(y, ((0, 1), (0, 0))), o.shape[-1] - 1)
+    return np.where(t <= lengths, np.take_along_axis(o, target[..., None], -1)[..., 0], 0.0).sum(0)
+
+
+@slip("unfolding.log_end", "class 0 is taken for the end", rung="probes", read="(2.11)")
+def end_class_zero(o, y, lengths):
+    """The end is the class more, the last one."""
+    end = right.log_softmax(o)[lengths, np.arange(len(lengths)), 0]
+    return end_forgotten(o, y, lengths) + end
+
+
+@slip(
+    "unfolding.log_end", "the symbols get a softmax without the end", rung="probes", read="(2.11)"
+)
+def end_two_softmaxes(o, y, lengths):
+    """One softmax over K + 1 classes: that a symbol comes at all has its probability, too."""
+    t = np.arange(len(y))[:, None]
+    end = right.log_softmax(o)[lengths, np.arange(len(lengths)), -1]
+    return np.where(t < lengths, _picked(o[:-1, :, :-1], y), 0.0).sum(0) + end
+
+
+@slip("unfolding.log_end", "the sign is that of a loss", rung="probes", read="(2.11)")
+def end_loss(o, y, lengths):
+    """log P, not -log P."""
+    return -right.log_end(o, y, lengths)
 
 
 @slip("unfolding.log_end", "a mean instead of a sum", rung="probes", read="(2.11)")
@@ -453,6 +631,48 @@ def halt_padding(o, s, y, lengths):
     return right.log_halt(o, s, y, lengths) + np.where(behind, padding, 0.0).sum(0)
 
 
+@slip(
+    "unfolding.log_halt",
+    "the halt of the longest sequence is taken for all",
+    rung="probes",
+    read="(2.12)",
+)
+def halt_last_row(o, s, y, lengths):
+    """Each sequence halts at its own tau."""
+    none = _halt(o, s, y, lengths, lambda s: _log_e(-s), np.zeros_like)
+    return none + _log_e(s)[-1]
+
+
+@slip("unfolding.log_halt", "the outputs are taken for logarithms", rung="probes", read="(2.12)")
+def halt_not_normalised(o, s, y, lengths):
+    """log_softmax first."""
+    t = np.arange(len(y))[:, None]
+    said = np.take_along_axis(o, y[..., None], axis=-1)[..., 0] - _picked(o, y)
+    return right.log_halt(o, s, y, lengths) + np.where(t < lengths, said, 0.0).sum(0)
+
+
+@slip("unfolding.log_halt", "the score is taken for log e", rung="probes", read="(2.12)")
+def halt_score_as_logarithm(o, s, y, lengths):
+    """log e = -log(1 + exp(-s)), and log(1 - e) = -log(1 + exp s)."""
+    return _halt(o, s, y, lengths, lambda s: -s, lambda s: s)
+
+
+@slip("unfolding.log_halt", "the first decision is left out", rung="probes", read="(2.12)")
+def halt_from_two(o, s, y, lengths):
+    """There is a decision after each symbol, the first included."""
+    t = np.arange(1, len(y) + 1)[:, None]
+    first = np.where((t == 1) & (t < lengths), _log_e(-s), 0.0)
+    return right.log_halt(o, s, y, lengths) - first.sum(0)
+
+
+@slip("unfolding.log_halt", "the last decision to go on is left out", rung="probes", read="(2.12)")
+def halt_one_short(o, s, y, lengths):
+    """log(1 - e) is summed up to tau - 1."""
+    t = np.arange(1, len(y) + 1)[:, None]
+    last = np.where(t == lengths - 1, _log_e(-s), 0.0)
+    return right.log_halt(o, s, y, lengths) - last.sum(0)
+
+
 @slip("unfolding.log_halt", "the score is taken for a probability", rung="probes", read="(2.12)")
 def halt_no_sigma(o, s, y, lengths):
     """e = sigma(s)."""
@@ -503,6 +723,25 @@ def length_repeated(q, o, y, lengths):
     return symbols + lengths * (right.log_length(q, o, y, lengths) - symbols)
 
 
+@slip("unfolding.log_length", "the padding counts as symbols", rung="probes", read="(2.15)")
+def length_padding(q, o, y, lengths):
+    """Behind its end a sequence has no terms."""
+    return right.log_softmax(q)[np.arange(len(q)), lengths - 1] + _picked(o, y).sum(0)
+
+
+@slip(
+    "unfolding.log_length",
+    "one softmax over the scores of all sequences",
+    rung="probes",
+    read="(2.15)",
+)
+def length_one_softmax(q, o, y, lengths):
+    """Each row of q has its own."""
+    symbols = length_missing(q, o, y, lengths)
+    everything = right.log_softmax(q.ravel()).reshape(q.shape)
+    return symbols + everything[np.arange(len(q)), lengths - 1]
+
+
 # Sampling.
 
 
@@ -535,6 +774,18 @@ def pick_no_softmax(o, u):
 def pick_from_the_end(o, u):
     """Class 0 owns the smallest u."""
     return o.shape[-1] - 1 - right.pick(o[..., ::-1], u)
+
+
+@slip("unfolding.pick", "the probabilities are not summed up", rung="probes", read="(2.16)")
+def pick_no_sum(o, u):
+    """u falls between two running sums."""
+    return (np.exp(right.log_softmax(o)) <= np.asarray(u)[..., None]).sum(-1)
+
+
+@slip("unfolding.pick", "the sums above u are counted", rung="probes", read="(2.16)")
+def pick_above(o, u):
+    """Those at most u have been passed."""
+    return (np.cumsum(np.exp(right.log_softmax(o)), -1) > np.asarray(u)[..., None]).sum(-1)
 
 
 def _sample_end(step, params, state, K, u, feed, stop_late=False):
@@ -570,6 +821,49 @@ def sample_end_stuck(step, params, state, K, u):
     return _sample_end(
         lambda p, s, x: (s, step(p, state, x)[1]), params, state, K, u, lambda k: np.eye(K)[k]
     )
+
+
+@slip("unfolding.sample_end", "symbol 0 is read first", rung="probes", read="(2.11)")
+def sample_end_start(step, params, state, K, u):
+    """Before the first symbol there is none: zeros."""
+
+    def from_symbol(p, s, x):
+        return step(p, s, x if x.any() else np.eye(K)[0])
+
+    return right.sample_end(from_symbol, params, state, K, u)
+
+
+@slip("unfolding.sample_end", "the most probable symbol is taken", rung="probes", read="(2.16)")
+def sample_end_greedy(step, params, state, K, u):
+    """Draw, with pick."""
+
+    def sure(p, s, x):
+        s, o = step(p, s, x)
+        return s, np.where(np.arange(K + 1) == np.argmax(o), 99.0, -99.0)
+
+    return right.sample_end(sure, params, state, K, u)
+
+
+@slip(
+    "unfolding.sample_end",
+    "one random number is used for every symbol",
+    rung="probes",
+    read="(2.16)",
+)
+def sample_end_one_number(step, params, state, K, u):
+    """u[0] decides the first symbol, u[1] the second."""
+    return right.sample_end(step, params, state, K, np.full_like(u, u[0]))
+
+
+@slip("unfolding.sample_end", "class K - 1 is taken for the end", rung="probes", read="(2.11)")
+def sample_end_early_class(step, params, state, K, u):
+    """Symbols are 0 ... K-1; the end is class K."""
+    y = []
+    for symbol in right.sample_end(step, params, state, K, u):
+        if symbol == K - 1:
+            break
+        y.append(symbol)
+    return y
 
 
 @slip("unfolding.sample_end", "it goes on behind the end", rung="probes", read="(2.11)")
@@ -638,6 +932,48 @@ def sample_halt_numbers(step, params, state, K, u):
     return right.sample_halt(step, params, state, K, u[:, ::-1])
 
 
+@slip("unfolding.sample_halt", "it halts where u is above e", rung="probes", read="(2.12)")
+def sample_halt_above(step, params, state, K, u):
+    """With probability e, that is where u is below it."""
+    return right.sample_halt(step, params, state, K, _opposite(step, params, state, K, u))
+
+
+def _opposite(step, params, state, K, u):
+    """Numbers with which (2.12) halts where it would go on with these, and the other way round."""
+    u, x = u.copy(), np.zeros(K)
+    state, (o, s) = step(params, state, x)
+    for now in u:
+        state, (o, s) = step(params, state, np.eye(K)[int(right.pick(o, now[0]))])
+        now[1] = 1.0 if now[1] <= 1 / (1 + np.exp(-s)) else 0.0
+    return u
+
+
+@slip("unfolding.sample_halt", "the score is taken for a probability", rung="probes", read="(2.12)")
+def sample_halt_no_sigma(step, params, state, K, u):
+    """e = sigma(s)."""
+
+    def as_it_is(p, s, x):
+        s, (o, score) = step(p, s, x)
+        e = np.clip(score, 1e-12, 1 - 1e-12)
+        return s, (o, np.log(e / (1 - e)))
+
+    return right.sample_halt(as_it_is, params, state, K, u)
+
+
+@slip("unfolding.sample_halt", "the last symbol is not returned", rung="probes", read="(2.12)")
+def sample_halt_without_last(step, params, state, K, u):
+    """The decision is whether the symbol just read was the last: it belongs to the sequence."""
+    y, x = [], np.zeros(K)
+    state, (o, s) = step(params, state, x)
+    for to_draw, to_halt in u:
+        symbol = int(right.pick(o, to_draw))
+        state, (o, s) = step(params, state, np.eye(K)[symbol])
+        if to_halt < 1 / (1 + np.exp(-s)):
+            break
+        y.append(symbol)
+    return y
+
+
 @slip("unfolding.sample_length", "tau is one too small", rung="probes", read="(2.15)")
 def sample_length_short(step, params, state, q, K, u):
     """q[0] is the score of tau = 1."""
@@ -699,6 +1035,27 @@ def sample_length_early_countdown(step, params, state, q, K, u):
     return _sample_length(step, params, state, tau, K, u, lambda t: tau - t - 1)
 
 
+@slip("unfolding.sample_length", "the countdown begins one step late", rung="probes", read="(2.15)")
+def sample_length_late_countdown(step, params, state, q, K, u):
+    """The second input says tau - 1."""
+    tau = int(right.pick(q, u[0])) + 1
+    return _sample_length(step, params, state, tau, K, u, lambda t: tau - max(t - 1, 0))
+
+
+@slip("unfolding.sample_length", "the first input does not say tau", rung="probes", read="(2.15)")
+def sample_length_untold(step, params, state, q, K, u):
+    """Zeros for the symbol, and tau."""
+    tau = int(right.pick(q, u[0])) + 1
+    return _sample_length(step, params, state, tau, K, u, lambda t: tau - t if t else 0)
+
+
+@slip("unfolding.sample_length", "the most probable length is taken", rung="values", read="(2.15)")
+def sample_length_greedy(step, params, state, q, K, u):
+    """u[0] draws it."""
+    tau = int(np.argmax(q)) + 1
+    return _sample_length(step, params, state, tau, K, u, lambda t: tau - t)
+
+
 @slip(
     "unfolding.sample_length",
     "the number that drew tau is used again",
@@ -747,6 +1104,23 @@ def torch_zeroed(x, lengths, h0, U, W, b):
     h = right.torch_masked(x, lengths, h0, U, W, b)
     inside = torch.arange(len(x), device=x.device)[:, None] < lengths
     return torch.where(inside[..., None], h, torch.zeros_like(h))
+
+
+@slip("unfolding.torch_masked", "one step too many", rung="probes", read="(2.9)")
+def torch_late(x, lengths, h0, U, W, b):
+    """Index t is step t + 1: it is inside if t < tau, not if t <= tau."""
+    return right.torch_masked(x, lengths + 1, h0, U, W, b)
+
+
+@slip("unfolding.torch_masked", "a mask chooses rows: h[mask]", rung="properties", read="(2.9)")
+def torch_rows(x, lengths, h0, U, W, b):
+    """How many rows that are only the numbers say, and a GPU waits: torch.where."""
+    states, state = [], h0
+    for t in range(len(x)):
+        inside, state = t < lengths, state.clone()
+        state[inside] = torch.tanh(b + state[inside] @ W.T + x[t][inside] @ U.T)
+        states.append(state)
+    return torch.stack(states)
 
 
 @slip("unfolding.torch_masked", "new tensors are made on the CPU", rung="properties", read="(2.9)")

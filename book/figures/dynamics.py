@@ -7,10 +7,9 @@ numbers are those of the chapter.
 
 from __future__ import annotations
 
-import inspect
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
@@ -1169,18 +1168,6 @@ def draw_sunspots(data: Forecasts) -> Figure:
     for ax in axes:
         ax.grid(True)
     return fig
-
-
-# ---------------------------------------------------------------------------------------- code
-
-
-def source(function: Callable) -> str:
-    """Return the code of an answer as it stands in `solutions`, without docstring and markers."""
-    text = inspect.getsource(function)
-    head, _, rest = text.partition('"""')
-    body = rest.partition('"""')[2]
-    kept = [line for line in body.splitlines() if "### " not in line and line.strip()]
-    return "\n".join([head.rstrip(), *kept]) + "\n"
 
 
 # ---------------------------------------------------------------------------------------- proofs

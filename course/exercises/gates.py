@@ -631,10 +631,18 @@ def _bits_cases(rng: np.random.Generator) -> list[Case]:
     flat = {**draw_targets(rng), "o": np.zeros((T, B, 8)), "mask": np.ones((T, B))}
     large = draw_targets(rng)
     large["o"][::2] += 1000.0
+    surprise = draw_targets(rng)
+    surprise["o"][0, 0, surprise["y"][0, 0]] -= 1000.0
     return [
         Case("eight equal outputs", "probes", flat, "eight classes, all alike: 3 bits"),
         Case("no padding", "probes", whole, "every step counts"),
         Case("large outputs", "properties", large, "each step and sequence has its own softmax"),
+        Case(
+            "a surprise",
+            "properties",
+            surprise,
+            "one target is 1000 below the other outputs: its probability is rounded to 0",
+        ),
         *usual(draw_targets, rng, {"o": 1, "y": 1, "mask": 1}),
     ]
 

@@ -313,6 +313,8 @@ def _masked_cases(rng: np.random.Generator) -> list[Case]:
     loud["x"] = np.where(_inside(loud), loud["x"], 1e6)
     unset = _masked_inputs(rng)
     unset["x"] = np.where(_inside(unset), unset["x"], np.nan)
+    endless = _masked_inputs(rng)
+    endless["x"] = np.where(_inside(endless), endless["x"], np.inf)
     none = _masked_inputs(rng)
     none["lengths"] = np.array([T, 0, 2])
     return [
@@ -321,6 +323,12 @@ def _masked_cases(rng: np.random.Generator) -> list[Case]:
         *usual(_masked_inputs, rng, {"x": 1, "lengths": 0, "h0": 0}),
         Case("padded with a million", "properties", loud, "what is in the padding must not matter"),
         Case("padded with NaN", "properties", unset, "what is in the padding must not matter"),
+        Case(
+            "padded with infinity",
+            "properties",
+            endless,
+            "what is in the padding must not matter",
+        ),
         Case("length 0", "properties", none, "a sequence without a step stays at its h0"),
     ]
 
@@ -828,7 +836,7 @@ def _torch_truth(**args: Any) -> Arrays:
 
 
 PER_SEQUENCE = (Output("log_p", ("B",)),)
-SEQUENCE = (Output("tau", ()), Output("y", ("T",)))
+SEQUENCE = (Output("len(y)", ()), Output("y", ("T",)))
 
 
 def _sampler(ending: str, number: str, title: str, read: str) -> Exercise:

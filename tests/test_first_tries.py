@@ -1,0 +1,330 @@
+"""What students write first, in their own words, is called by its name, and by no other.
+
+The slips are written once, by one hand; here the same mistakes stand as somebody else makes them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from autograder import verify
+from course import CheckFailed, check
+from course.compare import places
+from course.exercise import Output, find
+from solutions import dynamics, gates, unfolding
+
+
+def said(capsys, name, answer) -> str:
+    """The report of a check that must fail."""
+    with pytest.raises(CheckFailed):
+        check(name, answer)
+    return capsys.readouterr().out
+
+
+# Chapter 1.
+
+
+def newton_of_f(h, W, b, steps):
+    """f(h) = 0 is solved, with whatever comes out after 30 steps."""
+    for _ in range(steps):
+        J = np.stack([np.diag(1 - np.tanh(W @ each + b) ** 2) @ W for each in h])
+        gap = np.tanh(h @ W.T + b) - h
+        h = h - np.linalg.solve(J, gap[..., None])[..., 0]
+    return h, dynamics.newton(h, W, b, 0)[1]
+
+
+def newton_of_values(h, W, b, steps):
+    eye = np.eye(len(b))
+    for _ in range(steps):
+        ahead = np.tanh(h @ W.T + b)
+        h = h - np.array(
+            [
+                np.linalg.inv(J - eye) @ f
+                for J, f in zip(dynamics.jacobian(h, W, b), ahead, strict=True)
+            ]
+        )
+    return h, dynamics.newton(h, W, b, 0)[1]
+
+
+def lyapunov_state_first(h0, v, W, b, T):
+    v, total, h = v / np.linalg.norm(v, axis=1, keepdims=True), 0.0, h0
+    for _ in range(T):
+        h = np.tanh(h @ W.T + b)
+        v = np.einsum("bij,bj->bi", dynamics.jacobian(h, W, b), v)
+        length = np.linalg.norm(v, axis=1)
+        total, v = total + np.log(length), v / length[:, None]
+    return total / T
+
+
+def lyapunov_only_added(h0, v, W, b, T):
+    start, total, h = np.linalg.norm(v, axis=1), 0.0, h0
+    for _ in range(T):
+        v, h = np.einsum("bij,bj->bi", dynamics.jacobian(h, W, b), v), np.tanh(h @ W.T + b)
+        total = total + np.log(np.linalg.norm(v, axis=1) / start)
+    return total / T
+
+
+def memory_from_index_K(h, x, K):
+    features, found = np.c_[h[K:], np.ones(len(h) - K)], []
+    for k in range(K):
+        past = x[K - k : len(x) - k]
+        left = past - features @ (np.linalg.pinv(features) @ past)
+        found.append(1 - left @ left / ((past - past.mean()) ** 2).sum())
+    return found
+
+
+def ridge_least_squares(h, y, penalty):
+    rows = np.c_[h, np.ones(len(h))]
+    weights = np.linalg.lstsq(rows, y, rcond=None)[0]
+    return weights[:-1].T, weights[-1]
+
+
+def ridge_added_number(h, y, penalty):
+    centred = h - h.mean(0)
+    V = (np.linalg.inv(centred.T @ centred + penalty) @ centred.T @ (y - y.mean(0))).T
+    return V, y.mean(0) - V @ h.mean(0)
+
+
+# Chapter 2.
+
+
+def copies_forgetting_which(x, h0, U, W, b, dW):
+    h, change, found = h0, 0 * h0, []
+    for now in x:
+        new = np.tanh(b + h @ W.T + now @ U.T)
+        change = (1 - new**2) * (change @ W.T + h @ dW.T)
+        found.append(change)
+        h = new
+    return np.array(found)
+
+
+def _log_end(o, y, lengths, first=0, pad=False):
+    log_p, found = unfolding.log_softmax(o), []
+    for n, tau in enumerate(lengths):
+        last = len(y) if pad else tau
+        symbols = sum(log_p[t + first, n, y[t, n]] for t in range(last))
+        found.append(symbols + log_p[tau, n, -1])
+    return np.array(found)
+
+
+def log_end_shifted(o, y, lengths):
+    return _log_end(o, y, lengths, first=1)
+
+
+def log_end_padded(o, y, lengths):
+    return _log_end(o, y, lengths, pad=True)
+
+
+def log_halt_of_longest(o, s, y, lengths):
+    log_p, found = unfolding.log_softmax(o), []
+    for n, tau in enumerate(lengths):
+        symbols = sum(log_p[t, n, y[t, n]] for t in range(tau))
+        going_on = -np.logaddexp(0, s[: tau - 1, n]).sum()
+        found.append(symbols + going_on - np.logaddexp(0, -s[-1, n]))
+    return np.array(found)
+
+
+def sample_halt_wrong_side(step, params, state, K, u):
+    state, (o, s) = step(params, state, np.zeros(K))
+    y = []
+    for draw, halt in u:
+        y.append(int(unfolding.pick(o, draw)))
+        state, (o, s) = step(params, state, np.eye(K)[y[-1]])
+        if halt > 1 / (1 + np.exp(-s)):
+            break
+    return y
+
+
+def torch_rows(x, lengths, h0, U, W, b):
+    h, found = h0, []
+    for t in range(len(x)):
+        h = h.clone()
+        alive = lengths > t
+        h[alive] = (x[t][alive] @ U.T + h[alive] @ W.T + b).tanh()
+        found.append(h)
+    return torch.stack(found)
+
+
+# Chapter 5.
+
+
+def lstm_reshaped(x, h, c, U, W, b):
+    i, f, o, g = np.moveaxis((x @ U.T + h @ W.T + b).reshape(len(x), -1, 4), -1, 0)
+    c = gates.sigmoid(f) * c + gates.sigmoid(i) * np.tanh(g)
+    return gates.sigmoid(o) * np.tanh(c), c
+
+
+def gru_update_first(x, h0, U, W, b):
+    (U_u, U_r, U_n), (W_u, W_r, W_n), (b_u, b_r, b_n) = (np.split(a, 3) for a in (U, W, b))
+    h, hs, kept = h0, [], []
+    for now in x:
+        r = gates.sigmoid(now @ U_r.T + h @ W_r.T + b_r)
+        u = gates.sigmoid(now @ U_u.T + h @ W_u.T + b_u)
+        n = np.tanh(now @ U_n.T + (r * h) @ W_n.T + b_n)
+        h = u * n + (1 - u) * h
+        hs.append(h)
+        kept.append(np.concatenate([r, u, n], 1))
+    return hs, kept
+
+
+def bits_guarded(o, y, mask):
+    p = np.exp(o - o.max(-1, keepdims=True))
+    p = np.take_along_axis(p / p.sum(-1, keepdims=True), y[..., None], -1)[..., 0]
+    return -(mask * np.log2(p + 1e-15)).sum() / mask.sum()
+
+
+def bits_rounded(o, y, mask):
+    p = np.exp(o - o.max(-1, keepdims=True))
+    p = np.take_along_axis(p / p.sum(-1, keepdims=True), y[..., None], -1)[..., 0]
+    with np.errstate(divide="ignore"):
+        return -(mask * np.log2(p)).sum() / mask.sum()
+
+
+NAMED = [
+    ("dynamics.newton.h", newton_of_f, "the identity is missing"),
+    ("dynamics.newton.h", newton_of_values, "f(h) stands where the gap"),
+    ("dynamics.lyapunov", lyapunov_state_first, "one step late, at the new state"),
+    ("dynamics.lyapunov", lyapunov_only_added, "v is not brought back to 1"),
+    ("dynamics.memory", memory_from_index_K, "the first step that has all lags is left out"),
+    ("dynamics.ridge", ridge_least_squares, "the penalty is ignored"),
+    ("dynamics.ridge", ridge_added_number, "added to every entry"),
+    ("unfolding.copies", copies_forgetting_which, "the sum of all copies so far"),
+    ("unfolding.log_end", log_end_shifted, "judged one output late"),
+    ("unfolding.log_end", log_end_padded, "the padding counts as symbols"),
+    ("unfolding.log_halt", log_halt_of_longest, "the halt of the longest sequence"),
+    ("unfolding.sample_halt", sample_halt_wrong_side, "it halts where u is above e"),
+    ("unfolding.torch_masked", torch_rows, "a mask chooses rows"),
+    ("gates.lstm_step", lstm_reshaped, "every fourth number"),
+    ("gates.gru_forward", gru_update_first, "the blocks are taken as u, r, n"),
+    ("gates.bits_per_character", bits_guarded, "a small number guards the logarithm"),
+    ("gates.bits_per_character", bits_rounded, "a softmax that is rounded to 0"),
+]
+
+
+@pytest.mark.parametrize(("name", "answer", "words"), NAMED, ids=[a.__name__ for _, a, _ in NAMED])
+def test_a_first_try_is_called_by_its_name(capsys, name, answer, words):
+    text = said(capsys, name, answer)
+    slip = next((line for line in text.splitlines() if "known slip" in line), text)
+    assert words in slip
+
+
+def counts_cut(x, lengths):
+    """The counts end where the last sequence does; the lengths have the same shape."""
+    data, counts = unfolding.pack(x, lengths)
+    return data, counts[counts > 0][: len(lengths)]
+
+
+def one_step_more(h0, W, b, T):
+    """T + 1 states, none of which is h(0)."""
+    return dynamics.orbit(h0, W, b, T + 1)
+
+
+def mean_over_time(h0, W, b, T):
+    """One state, which is not the last."""
+    return dynamics.orbit(h0, W, b, T).mean(0)
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "words"),
+    [
+        ("unfolding.pack", counts_cut, "counts has shape (3,)"),
+        ("dynamics.orbit", one_step_more, "h has shape (6, 2, 4)"),
+        ("dynamics.orbit", mean_over_time, "h has shape (2, 4)"),
+    ],
+)
+def test_a_slip_of_the_same_shape_gives_no_name_to_other_numbers(capsys, name, answer, words):
+    text = said(capsys, name, answer)
+    assert words in text
+    assert "known slip" not in text
+
+
+@pytest.mark.parametrize(
+    ("collect", "words"),
+    [
+        (lambda state, ys: (state, np.array(ys)), "np.array(ys)"),
+        (lambda state, ys: (state, [np.concatenate([y[0]]) for y in ys]), "as it gave it"),
+    ],
+)
+def test_unfold_must_not_look_into_what_a_step_gives(capsys, collect, words):
+    def answer(step, params, state, xs):
+        state, ys = unfolding.unfold(step, params, state, xs)
+        return collect(state, ys) if ys and isinstance(ys[0], tuple) else (state, ys)
+
+    assert words in said(capsys, "unfolding.unfold", answer)
+
+
+def test_unfold_takes_any_sequence_of_inputs(capsys):
+    def answer(step, params, state, xs):
+        ys = []
+        for t in range(xs.shape[0]):
+            state, y = step(params, state, xs[t])
+            ys.append(y)
+        return state, ys
+
+    assert "'list' object has no attribute 'shape'" in said(capsys, "unfolding.unfold", answer)
+
+
+# What is said of blocks, and of other devices.
+
+
+@pytest.mark.parametrize(
+    ("bad", "line"),
+    [
+        ([1], "wrong in the block f, right in the blocks i, o and g"),
+        ([0, 2, 3], "wrong in the blocks i, o and g, right in the block f"),
+        ([0, 1], "wrong in the blocks i and f, right in the blocks o and g"),
+    ],
+)
+def test_blocks_are_told_apart(bad, line):
+    wrong = np.zeros((8, 3), bool)
+    for block in bad:
+        wrong[2 * block] = True
+    assert line in places(wrong, Output("dW", ("4H", "H")))
+
+
+def test_where_every_block_is_wrong_none_is_named():
+    wrong = np.zeros((6, 3), bool)
+    wrong[::2, 1] = True
+    assert not [line for line in places(wrong, Output("dW", ("3H", "H"))) if "block" in line]
+
+
+def test_one_gate_without_its_slope_is_found(capsys):
+    def answer(dh, x, h, kept, h0, U, W):
+        dx, dh0, dU, dW, db = gates.gru_backward(dh, x, h, kept, h0, U, W)
+        H = h0.shape[1]
+        return dx, dh0, dU, dW, np.concatenate([db[:H], 2 * db[H : 2 * H], db[2 * H :]])
+
+    text = said(capsys, "gates.gru_backward.db", answer)
+    assert "wrong in the block u, right in the blocks r and n" in text
+
+
+def test_rows_by_a_mask_are_called_by_what_the_student_wrote(capsys):
+    text = said(capsys, "unfolding.torch_masked", torch_rows)
+    assert "h[mask]" in text
+    assert "torch.where" in text
+    assert "nonzero()" not in text
+
+
+# What makes a slip recognisable.
+
+
+def test_where_rounding_decides_a_slip_its_numbers_are_not_kept():
+    """Newton's method for f(h) = 0 wanders; after 30 steps two ways to write it are far apart."""
+    from autograder.slips import dynamics as slips
+
+    exercise, _ = find("dynamics.newton")
+    wrong = [s for s in verify.slips.of_chapter("dynamics") if s.answer is slips.newton_no_identity]
+    kept = verify.fixture(exercise, wrong).slips[0].outputs
+    public = {c.name: c for c in exercise.cases(np.random.default_rng(verify.PUBLIC_SEED))}
+    assert {"no step", "two steps"} <= set(kept)
+    dropped = [name for name in public if name not in kept and not public[name].single]
+    assert dropped
+    for name in dropped:
+        args = public[name].args
+        moved = dataclasses.replace(public[name]).args | {"h": args["h"] * (1 + 1e-12)}
+        a, b = (slips.newton_no_identity(**each)[0] for each in (args, moved))
+        assert not np.allclose(a, b, rtol=0, atol=1e-9 * np.abs(a).max())
