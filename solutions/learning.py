@@ -15,8 +15,9 @@
 #
 # You will write seven optimizers by hand, then one that is learned: its step, its loss, the
 # gradient of that loss, and a fair comparison with the other seven. Equation numbers such as (7.6)
-# are those of chapter 7 of the book: keep it open beside this notebook. Plan about five hours. You
-# need the folder `course/` installed (`pip install ./course`).
+# are those of chapter 7 of the book: keep it open beside this notebook. Plan about five hours,
+# after you have read the chapter. You need the folder `course/` installed
+# (`pip install ./course`).
 #
 # How to work:
 #
