@@ -852,7 +852,8 @@ def scores_macro(y, y_hat, mask):
 def scores_precision(y, y_hat, mask):
     """What was not found must count as well."""
     true, said = _spans(y, mask), _spans(y_hat, mask)
-    return _scored(y, y_hat, mask, len(true & said) / len(said) if said else 1.0)
+    f1 = len(true & said) / max(1, len(said)) if true or said else 1.0
+    return _scored(y, y_hat, mask, f1)
 
 
 @slip(

@@ -21,12 +21,13 @@ from course.adapters import (
     run_search,
     run_seq2seq,
 )
-from course.exercise import Arrays, Case, Chapter, Exercise, Output, Question
+from course.exercise import Arrays, Case, Chapter, Exercise, Output, Question, Tolerance
 from course.exercises.common import (
     double,
     draw_targets,
     usual,
     wake_meta,
+    with_integers,
 )
 
 T, B, D, H, K, C, A, S = 5, 2, 3, 4, 6, 3, 7, 4
@@ -1061,6 +1062,8 @@ CHAPTER = Chapter(
             _outputs({"last": ("T", "B"), "mean": ("T", "B")}),
             _weights_cases,
             _weights_truth,
+            tolerance=Tolerance(1e-11, "float64, one division"),
+            unpack=with_integers("last"),
         ),
         Exercise(
             "seq2seq.dot_attention",
