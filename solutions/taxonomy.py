@@ -56,7 +56,9 @@ from course import check, figures, hint, progress, ready
 # $$
 #
 # $y^{(0)}$ is given, as `y0`: often a class that says "start". Everything on the right is known
-# before the first step is computed, so you need no loop over time.
+# before the first step is computed, so you need no loop over time. A matrix times a one-hot vector
+# is one of its columns; for an array `k` of classes, of any shape, `F.T[k]` holds those columns as
+# rows.
 
 
 # %% exercise="taxonomy.teacher_forced"
