@@ -13,6 +13,9 @@ from course.exercise import Output, Tolerance
 
 SINGLE = Tolerance(1e-4, "float32 keeps about 7 digits, and a sum of many terms loses some")
 
+SINGLE_FOR_DOUBLE = 1e4
+"""How much more float32 may lose than float64: a sum that cancels loses digits in both."""
+
 SMALL = 1e-3
 """Below this relative error it is rounding or precision that matters, not a term."""
 
@@ -175,6 +178,12 @@ def compare(
     return Difference(output, answer, truth, error, tolerance, tuple(lines))
 
 
+def in_single(tolerance: Tolerance) -> Tolerance:
+    """The tolerance for numbers in float32: at most SINGLE's, unless it is larger already."""
+    limit = min(SINGLE.limit, SINGLE_FOR_DOUBLE * tolerance.limit)
+    return max(tolerance, Tolerance(limit, SINGLE.reason), key=lambda each: each.limit)
+
+
 def alike(a: np.ndarray, b: np.ndarray, beside: np.ndarray | float = 0.0) -> bool:
     """Whether two arrays of one shape are the same but for rounding.
 
@@ -292,7 +301,8 @@ def likeness(answer: np.ndarray, truth: np.ndarray, output: Output, limit: float
         return ["yours has the opposite sign"]
     if truth.ndim == 2 and same(truth.T):
         return ["yours is the transpose of what is expected"]
-    ratio = float((answer * truth).sum() / (truth * truth).sum())
+    scaled = truth / size  # the square of a tiny number may round to 0
+    ratio = float((answer * scaled).sum() / (scaled * scaled).sum()) / size
     if abs(ratio) > limit and same(ratio * truth):
         said = f"{ratio:.4g}"
         return [f"yours is {said} times what is expected, everywhere"] if said != "1" else []

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from course.calls import Call, Finding
-from course.compare import SINGLE, Difference, alike, as_array, check_shape, compare
+from course.compare import Difference, alike, as_array, check_shape, compare, in_single
 from course.exercise import RUNGS, Arrays, Case, Exercise
 from course.fixtures import KnownSlip
 
@@ -75,8 +75,10 @@ class Ladder:
         """Climb for the whole exercise, or for one of its parts."""
         report = Report(self.exercise, part, RIGHT)
         case: Case | None = None
+        climbed: list[Call] = []
         try:
             for case in self._order():
+                climbed.append(self._made(case))
                 self._step(case, part)
             case = None
             self._repeat(part)
@@ -84,6 +86,8 @@ class Ladder:
             report.outcome = NOT_ATTEMPTED if finding.rung == "attempted" else WRONG
             report.rung, report.case = finding.rung, case.name if case else None
             report.headline, report.lines = finding.headline, finding.lines
+            if finding.rung == "runs" and case and len(climbed) > 1:
+                report.lines = (*finding.lines, _where(case))  # it ran on the cases before
             if isinstance(finding, _Differs):
                 report.difference = finding.difference
                 report.slip = self._known_by_outputs(part)
@@ -91,7 +95,7 @@ class Ladder:
                     report.lines += ("called again with the same arguments, it differs:", _OUTLIVES)
             else:
                 report.slip = self._known_by_stop(finding, part)
-        seen = [made for made in self._calls.values() if made.warnings or made.printed]
+        seen = [made for made in climbed if made.warnings or made.printed]
         report.warnings = tuple(dict.fromkeys(w for made in seen for w in made.warnings))[:5]
         report.printed = next((made.printed for made in seen if made.printed), "")
         return report
@@ -137,7 +141,7 @@ class Ladder:
         tolerance = self.exercise.tolerance
         # What is computed from an output in float32 is no more exact than that output.
         if case.single or any(array is not None and array.dtype == np.float32 for array in arrays):
-            tolerance = max(tolerance, SINGLE, key=lambda each: each.limit)
+            tolerance = in_single(tolerance)
         right, wrong = [], []
         for array, truth, output in zip(
             arrays, self.truth(case), self.exercise.outputs, strict=True
@@ -243,13 +247,17 @@ class _Differs(Finding):
 
     def __init__(self, case: Case, wrong: list[Difference], right: list[str]) -> None:
         first = wrong[0]
-        lines = [f'{_SAID[case.rung]} "{case.name}": {case.says}', *first.lines]
+        lines = [_where(case), *first.lines]
         if len(wrong) > 1:
             lines.append(f"here {_listed([each.output.name for each in wrong[1:]])} wrong too")
         if right:
             lines.append(f"here {_listed(right)} right")
         super().__init__(case.rung, first.headline, tuple(lines))
         self.difference = first
+
+
+def _where(case: Case) -> str:
+    return f'{_SAID[case.rung]} "{case.name}": {case.says}'
 
 
 def _listed(names: list[str]) -> str:

@@ -15,8 +15,8 @@
 #
 # You will write seven optimizers by hand, then one that is learned: its step, its loss, the
 # gradient of that loss, and a fair comparison with the other seven. Equation numbers such as (7.6)
-# are those of chapter 7 of the book: keep it open beside this notebook. Plan about five hours. The
-# first cell finds the course's toolkit, or says how to get it.
+# are those of chapter 7 of the book: keep it open beside this notebook. Plan about five hours,
+# after you have read the chapter. The first cell finds the course's toolkit, or says how to get it.
 #
 # How to work:
 #
@@ -519,6 +519,36 @@ def train_in_chunks(W, y, theta, rate, mu, k, T, eta):
     return np.array(phis), theta
     ### END SOLUTION
 
+
+# %% [markdown]
+# ## Put it together: momentum tunes itself
+#
+# Momentum starts with a rate that is much too small, and trains its two numbers on 30 batches of
+# quadratics, in chunks of 1, of 5 and of 20 steps. A chunk of 1 step sees only what a larger rate
+# gains at once; a longer one sees what comes of it. Which will raise the rate fastest? Then make
+# `eta` five times as large, and say what happened in terms of chapter 3.
+
+# %%
+if __name__ == "__main__":
+    if ready("learning.train_in_chunks"):
+        eta, steps = 2e-5, 60
+        figures.style()
+        figure, ax = plt.subplots(figsize=(6, 3.4))
+        for k in (1, 5, 20):
+            rate, mu, path = 0.02, 0.5, [[0, 0.02]]
+            for batch in range(30):
+                rng = np.random.default_rng(batch)
+                W = rng.normal(0, 10**-0.5, (32, 10, 10))
+                y, theta = rng.normal(size=(2, 32, 10))
+                phis, _ = train_in_chunks(W, y, theta, rate, mu, k, steps, eta)
+                ends = batch * steps + k * np.arange(1, len(phis) + 1)
+                path += np.column_stack([ends, phis[:, 0]]).tolist()
+                rate, mu = phis[-1]
+            ax.plot(*np.array(path).T, label=f"k = {k}")
+            print(f"k = {k:2}: rate {rate:.3f}, mu {mu:.3f}")
+        ax.set(xlabel="steps of the optimizees", ylabel="rate")
+        ax.legend()
+        figures.show(figure)
 
 # %% [markdown]
 # ## Exercise 7.14: the learned rule's meta-gradient, in PyTorch

@@ -108,8 +108,8 @@ def fixed_weights(lengths, T):
 
     lengths : (B,), integers in 1 ... T; T : the number of steps of the padded array
 
-    Returns last : (T, B) and mean : (T, B), both of floats; each column is a sequence's weights,
-    with sum 1.
+    Returns last : (T, B), whole numbers, and mean : (T, B), floats; each column is a sequence's
+    weights, with sum 1.
     """
     ### BEGIN SOLUTION
     t = np.arange(1, T + 1)[:, None]

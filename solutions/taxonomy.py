@@ -15,8 +15,8 @@
 #
 # You will write each family of recurrent networks as a wiring of one mechanism, a step that is
 # repeated over time. Equation numbers such as (4.4) are those of chapter 4 of the book: keep it
-# open beside this notebook. Plan about five hours. The first cell finds the course's toolkit, or
-# says how to get it.
+# open beside this notebook. Plan about six hours, after you have read the chapter. The first cell
+# finds the course's toolkit, or says how to get it.
 #
 # How to work, as in chapter 3: replace the lines under `YOUR CODE HERE`, run the cell, then run the
 # locked cell below it. `hint("taxonomy.closed_loop", 1)` names the equation, level 2 the term,
@@ -56,7 +56,9 @@ from course import check, figures, hint, progress, ready
 # $$
 #
 # $y^{(0)}$ is given, as `y0`: often a class that says "start". Everything on the right is known
-# before the first step is computed, so you need no loop over time.
+# before the first step is computed, so you need no loop over time. A matrix times a one-hot vector
+# is one of its columns; for an array `k` of classes, of any shape, `F.T[k]` holds those columns as
+# rows.
 
 
 # %% exercise="taxonomy.teacher_forced"
@@ -323,14 +325,16 @@ def vector_to_sequence(x, h0, y0, y, R, F, W, b, V, c):
 # $$
 #
 # As in exercise 3.2, outputs may be as large as they like. Here there is one sum for each sequence.
+# The mask leaves steps out of the sum; the states go through them all the same.
 
 
 # %% exercise="taxonomy.log_likelihood"
 def log_likelihood(x, h0, y0, y, mask, U, F, W, b, V, c):
     """Log-probability of each sequence under the conditional network.  Source: eqs (4.16)-(4.17).
 
-    x : (T, B, D); h0 : (B, H); y0 : (B,) and y : (T, B), integers in 0 ... K-1; mask : (T, B);
-    U : (H, D), F : (H, K), W : (H, H), b : (H,), V : (K, H), c : (K,)
+    x : (T, B, D); h0 : (B, H); y0 : (B,) and y : (T, B), integers in 0 ... K-1; mask : (T, B),
+    1.0 for the steps that count, else 0.0; U : (H, D), F : (H, K), W : (H, H), b : (H,),
+    V : (K, H), c : (K,)
 
     Returns logp : (B,), summed over the steps that count.
     """
@@ -520,6 +524,63 @@ def packed(x, lengths, U, W, b):
 
 
 # %% [markdown]
+# ## Put it together: who is named?
+#
+# Sentences with persons' names, tagged as in exercise 4.10. Names and cities are unknown words to
+# the network, and in the test part they are others than in training. The next cell trains your
+# wiring in one direction and in both, in about ten seconds, and your scores judge them. The last
+# row says "no name" of every word. Write down first: how good is its accuracy, and its $F_1$?
+
+# %%
+if __name__ == "__main__":
+    if ready("taxonomy.span_scores", "taxonomy.packed"):
+        from course import datasets
+
+        torch.set_num_threads(1)
+        train, _, test = datasets.tagging()
+        vocabulary = datasets.Vocabulary(train.words, least=80)  # rare words: one number for all
+
+        def coded(part):
+            """x, y and mask, (T, B) each."""
+            x, mask = vocabulary.encode(part.words)
+            return torch.from_numpy(x), torch.from_numpy(datasets.pad(part.tags)[0]), mask
+
+        def outputs(x, mask, embedding, rnn, readout):
+            """(T, B, 3); what is packed is never padding."""
+            lengths = torch.from_numpy(mask.sum(0)).long()
+            rows = torch.nn.utils.rnn.pack_padded_sequence(
+                embedding(x), lengths, enforce_sorted=False
+            )
+            s, _ = torch.nn.utils.rnn.pad_packed_sequence(rnn(rows)[0], total_length=len(x))
+            return readout(s)
+
+        (x, y, mask), (x_test, y_test, mask_test) = coded(train), coded(test)
+        for both in (False, True):
+            torch.manual_seed(0)
+            rng = np.random.default_rng(0)
+            parts = (
+                torch.nn.Embedding(len(vocabulary), 16),
+                torch.nn.RNN(16, 32, bidirectional=both),
+                torch.nn.Linear(64 if both else 32, 3),
+            )
+            adam = torch.optim.Adam([p for part in parts for p in part.parameters()], lr=1e-2)
+            for _ in range(200):
+                n = rng.integers(0, x.shape[1], 64)
+                inside = torch.from_numpy(mask[:, n]) > 0
+                o = outputs(x[:, n], mask[:, n], *parts)
+                loss = torch.nn.functional.cross_entropy(o[inside], y[:, n][inside])
+                adam.zero_grad()
+                loss.backward()
+                adam.step()
+            with torch.no_grad():
+                said = outputs(x_test, mask_test, *parts).argmax(-1).numpy()
+            scores = span_scores(y_test.numpy(), said, mask_test)
+            name = "both directions" if both else "one direction"
+            print(f"{name:16} accuracy {scores[0]:.3f}, F1 {scores[1]:.3f}")
+        scores = span_scores(y_test.numpy(), np.zeros_like(said), mask_test)
+        print(f"{'no names at all':16} accuracy {scores[0]:.3f}, F1 {scores[1]:.3f}")
+
+# %% [markdown]
 # ## Exercise 4.12: looking through a small window
 #
 # A network can read a picture in several looks. A glimpse is sharp in the middle and coarse around
@@ -595,6 +656,54 @@ def reinforce_grad(mean, place, sigma, reward, baseline):
 
 
 # %% [markdown]
+# ## Put it together: learning where to look
+#
+# A scene with one digit, a window of 8 by 8 pixels, and a mean $\mu$ that starts in the middle. The
+# reward is the share of the digit's ink that a look has caught, and a constant on top. Nobody
+# differentiates the picture. There are three baselines: none, the constant, and the mean of the
+# *other* draws' rewards, which does not depend on the draw. Before you run the cell: which of them
+# will lose the digit again, and why does (4.25) allow the third?
+
+# %%
+if __name__ == "__main__":
+    if ready("taxonomy.glimpse", "taxonomy.reinforce_grad"):
+        from course import datasets
+
+        scene, constant = np.zeros((24, 24)), 1.0
+        scene[14:22, 3:11] = datasets.digits().train.x[4]
+
+        def ink(place):
+            """Share of the digit that windows at place : (B, 2) catch, (B,)."""
+            inside = np.clip(place, -1, 1)
+            scenes = np.broadcast_to(scene, (len(place), *scene.shape))
+            return glimpse(scenes, inside, 8, 1).sum((1, 2, 3)) / scene.sum()
+
+        baselines = {
+            "none": np.zeros_like,
+            "the constant": lambda reward: np.full_like(reward, constant),
+            "mean of the others": lambda reward: (reward.sum() - reward) / (reward.size - 1),
+        }
+        sigma, draws, runs = 0.3, 16, 10
+        figures.style()
+        figure, axis = plt.subplots(figsize=(6, 3.4))
+        for name, baseline in baselines.items():
+            caught = np.zeros((runs, 150))
+            for run in range(runs):
+                rng, mu = np.random.default_rng(run), np.zeros(2)
+                for update in range(150):
+                    mean = np.broadcast_to(mu, (1, draws, 2))
+                    place = mean + sigma * rng.normal(size=mean.shape)
+                    reward = constant + ink(place[0])[None]
+                    # One mu for all draws: its gradient is the sum of theirs.
+                    change = reinforce_grad(mean, place, sigma, reward, baseline(reward))
+                    mu = mu + 0.1 * change.sum((0, 1))
+                    caught[run, update] = ink(mu[None])[0]
+            axis.plot(caught.mean(0), label=name)
+        axis.set(xlabel="update", ylabel="ink in the window at the mean", ylim=(0, 1))
+        axis.legend(title="baseline")
+        figures.show(figure)
+
+# %% [markdown]
 # ## Exercise 4.14: a window that has a gradient
 #
 # DRAW reads and writes through a grid of $N \times N$ Gaussians. Five numbers place it: centre
@@ -641,7 +750,8 @@ def gaussian_window(params, A, B, N):
 
 # %% [markdown]
 # With a window you can read a patch and write one. These three are given. The last one is what the
-# picture itself costs in the bound of the next exercise.
+# picture itself costs in the bound of the next exercise. Below, a digit is read through three
+# windows of 5 by 5 points and written again; move them.
 
 
 # %%
@@ -670,6 +780,29 @@ def picture_cost(x, canvas):
     # log(1 + e^c) - x c, with an exponent that is never positive
     return (np.maximum(canvas, 0) + np.log1p(np.exp(-np.abs(canvas))) - x * canvas).sum(1)
 
+
+# %%
+if __name__ == "__main__":
+    if ready("taxonomy.gaussian_window"):
+        from course import datasets
+
+        digit = datasets.digits().train.x[[4] * 3]
+        windows = np.array(  # centre in x and in y, log variance, log stride, log strength
+            [[0, 0, -1, 0, 0], [0, 0, -1, -1, 0], [0.4, -0.3, -2, -1, 0]]
+        )
+        F_x, F_y, gamma = gaussian_window(windows, A=8, B=8, N=5)
+        patches = read(digit, F_x, F_y, gamma)
+        figures.style()
+        figure, axes = plt.subplots(3, 3, figsize=(5, 5))
+        for row, pictures in zip(
+            axes, (digit, patches, write(patches, F_x, F_y, gamma)), strict=True
+        ):
+            for axis, picture in zip(row, pictures, strict=True):
+                axis.imshow(picture, cmap="gray_r")
+                axis.set(xticks=[], yticks=[])
+        for axis, title in zip(axes[:, 0], ("the digit", "read", "written"), strict=True):
+            axis.set_ylabel(title)
+        figures.show(figure)
 
 # %% [markdown]
 # ## Exercise 4.15: what a drawing costs

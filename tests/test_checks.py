@@ -10,8 +10,8 @@ import pytest
 
 import course
 from course import CheckFailed, CourseError, check, hint, hints, progress, ready, standing
-from course.compare import likeness, runs_of
-from course.exercise import CHAPTERS, Output
+from course.compare import SINGLE, in_single, likeness, runs_of
+from course.exercise import CHAPTERS, ROUNDING, Output, Tolerance
 from solutions import bptt
 
 
@@ -639,3 +639,57 @@ def test_the_worked_case_of_a_hint_is_right(name):
     for array in HINT_NUMBERS[name]():
         for value in np.ravel(array):
             assert f"{value:.4f}".rstrip("0").rstrip(".") in text, (value, text)
+
+
+def nearly(by):
+    """Outputs in float32 that are off by so much of their size, all of them."""
+
+    def answer(*args):
+        return tuple((out * (1 + by)).astype(np.float32) for out in bptt.forward(*args))
+
+    return answer
+
+
+def test_single_precision_is_no_licence(capsys):
+    check("bptt.forward", nearly(1e-6))
+    text = said(capsys, "bptt.forward", nearly(5e-5))
+    assert "limit 1e-05: float32" in text
+
+
+def test_a_sum_that_cancels_may_lose_more_digits_in_single_precision_too():
+    loose = Tolerance(1e-8, "cancels")
+    assert in_single(ROUNDING).limit == pytest.approx(1e-5)
+    assert in_single(loose).limit == pytest.approx(SINGLE.limit)
+    assert in_single(Tolerance(1e-2, "noise")).limit == 1e-2
+
+
+def test_a_warning_is_told_only_of_the_cases_that_were_climbed(capsys):
+    def overflows_later(o, y, mask):
+        shares = np.exp(o) / np.exp(o).sum(-1, keepdims=True)  # inf / inf on the large outputs
+        return 2 * shares * mask[..., None]
+
+    text = said(capsys, "bptt.grad_o", overflows_later)
+    assert "on the probe" in text
+    assert "warned" not in text
+
+
+def test_what_is_raised_on_a_later_case_comes_with_its_name(capsys):
+    def needs_two_steps(x, h0, U, W, b, V, c):
+        x[1]
+        return bptt.forward(x, h0, U, W, b, V, c)
+
+    text = said(capsys, "bptt.forward", needs_two_steps)
+    assert "it raised IndexError" in text
+    assert 'on the property "T = 1"' in text
+
+    text = said(capsys, "bptt.forward", raises(ValueError("at once")))
+    assert "on the probe" not in text, "the first case has nothing to do with it"
+
+
+def test_likeness_of_tiny_numbers_warns_of_nothing(recwarn):
+    truth = np.array([[1e-278, 2e-300], [0.0, 3e-290]])
+    one = Output("F", ("N", "A"))
+    assert likeness(2 * truth, truth, one, 1e-9) == [
+        "yours is 2 times what is expected, everywhere"
+    ]
+    assert not recwarn.list

@@ -17,6 +17,7 @@ from hashlib import md5, sha256
 
 import numpy as np
 import pytest
+from figures.taxonomy_types import spans
 
 from autograder.sandbox.client import Zygote
 from course import datasets
@@ -167,12 +168,12 @@ def test_tags_are_well_formed_and_spans_are_the_names():
             if piece.startswith("B"):
                 pieces.append((at, at + len(piece)))
             at += len(piece)
-        assert datasets.spans(tags) == set(pieces)
+        assert spans(tags) == set(pieces)
 
 
 def test_spans_of_what_is_not_well_formed():
-    assert datasets.spans(np.array([2, 2, 0, 1, 1, 2])) == {(0, 2), (3, 4), (4, 6)}
-    assert datasets.spans(np.array([0, 0])) == set()
+    assert spans(np.array([2, 2, 0, 1, 1, 2])) == {(0, 2), (3, 4), (4, 6)}
+    assert spans(np.array([0, 0])) == set()
 
 
 def test_the_first_word_is_decided_by_what_follows():

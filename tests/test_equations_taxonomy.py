@@ -450,7 +450,7 @@ def test_packed_is_bidirectional_twice():
 
 @pytest.mark.equation("4.21")
 def test_f1_is_the_harmonic_mean_over_spans():
-    from course.datasets import spans
+    from figures.taxonomy_types import spans
 
     rng = np.random.default_rng(9)
     y, y_hat = rng.choice(3, (2, 9, 5), p=(0.4, 0.35, 0.25))

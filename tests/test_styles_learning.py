@@ -211,3 +211,119 @@ def test_a_tensor_changed_in_place_is_stopped(capsys):
     with pytest.raises(CheckFailed):
         check("learning.learned_meta_gradient", learned_meta_gradient)
     assert "writes into theta" in capsys.readouterr().out
+
+
+# What a student tried: wrong answers that once passed, or were called something that they are not.
+
+
+def tuned(train, test, choose, quartiles):
+    best = int(choose(train[:, :, -1]))
+    return best, *quartiles(test[best])
+
+
+def worst(losses):
+    return np.where(np.isnan(losses), np.inf, losses)
+
+
+def by_median(losses):
+    return np.argmin(np.median(worst(losses), axis=1))
+
+
+def of_all(runs):
+    return np.quantile(worst(runs), [0.25, 0.5, 0.75], axis=0)
+
+
+def tuned_without_the_lost(train, test):
+    """The held-out runs that diverged are dropped."""
+    return tuned(
+        train, test, by_median, lambda runs: np.nanquantile(runs, [0.25, 0.5, 0.75], axis=0)
+    )
+
+
+def tuned_with_nan(train, test):
+    """Nothing is done about nan."""
+
+    def choose(lasts):
+        return np.argmin(np.median(lasts, axis=1))
+
+    return tuned(train, test, choose, lambda runs: np.quantile(runs, [0.25, 0.5, 0.75], axis=0))
+
+
+def tuned_with_nan_held_out(train, test):
+    """nan is seen to in training, and not in the held-out runs."""
+    return tuned(train, test, by_median, lambda r: np.quantile(r, [0.25, 0.5, 0.75], axis=0))
+
+
+def tuned_among_survivors(train, test):
+    return tuned(train, test, lambda lasts: np.nanargmin(np.nanmedian(lasts, axis=1)), of_all)
+
+
+def learned_before_the_step(W, y, theta, phi, T, second):
+    """The loss is added up before theta moves."""
+    phi = [each.detach().clone().requires_grad_() for each in phi]
+    h = theta.new_zeros(2, theta.numel(), len(phi[6]))
+    c, L = torch.zeros_like(h), 0.0
+    for _ in range(T):
+        residual = torch.einsum("fmn,fn->fm", W, theta) - y
+        L = L + residual.square().sum(-1).mean()
+        d = 2 * torch.einsum("fmn,fm->fn", W, residual)
+        step, h, c = learning.learned_step((d if second else d.detach()).reshape(-1, 1), h, c, phi)
+        theta = theta + step.reshape(theta.shape)
+    return L.detach(), list(torch.autograd.grad(L, phi))
+
+
+def adam_one_power_less(theta, grad, m, s, t, rate, beta1, beta2, eps):
+    m, s = beta1 * m + (1 - beta1) * grad, beta2 * s + (1 - beta2) * grad**2
+    m_hat, s_hat = m / (1 - beta1 ** (t - 1)), s / (1 - beta2 ** (t - 1))
+    return theta - rate * m_hat / (np.sqrt(s_hat) + eps), m, s
+
+
+def nesterov_with_the_old(theta, grad, v, rate, mu):
+    return theta - rate * (grad + mu * v), mu * v + grad
+
+
+def loss_from_rest(W, y, theta, v, rate, mu, w):
+    return learning.meta_loss(W, y, theta, 0 * v, rate, mu, w)
+
+
+def features_of_sizes(grad, p):
+    x = learning.preprocess(grad, p)
+    x[:, 1] = np.where(np.abs(grad) < np.exp(-p), np.abs(x[:, 1]), x[:, 1])
+    return x
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize(
+    ("name", "answer", "words"),
+    [
+        ("tuned", tuned_without_the_lost, '"held-out runs that diverged are left out"'),
+        ("tuned", tuned_with_nan, '"nan is left in: it is no number to sort by"'),
+        ("tuned", tuned_with_nan_held_out, 'on the property "diverged"'),
+        ("tuned", tuned_among_survivors, '"runs that diverged are left out"'),
+        (
+            "learned_meta_gradient",
+            learned_before_the_step,
+            '"the loss before each step is taken"',
+        ),
+        ("adam", adam_one_power_less, '"the power is t - 1"'),
+        ("nesterov", nesterov_with_the_old, "with the old velocity in the bracket"),
+        ("meta_loss", loss_from_rest, '"the first velocity is taken as zero"'),
+        ("preprocess", features_of_sizes, 'on the probe "small and negative"'),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value.__name__,
+)
+def test_what_a_student_tried_is_stopped_and_called_what_it_is(name, answer, words, capsys):
+    with pytest.raises(CheckFailed):
+        check(f"learning.{name}", answer)
+    assert words in capsys.readouterr().out
+
+
+def test_a_mean_over_entries_is_seen_before_anything_moves(capsys):
+    def entries(W, y, theta, v, rate, mu, w):
+        return learning.meta_loss(W, y, theta, v, rate, mu, w) / y.shape[1]
+
+    with pytest.raises(CheckFailed):
+        check("learning.meta_loss", entries)
+    told = capsys.readouterr().out
+    assert 'on the probe "nothing moves"' in told
+    assert '"a mean over the entries, too"' in told

@@ -633,3 +633,28 @@ def test_counters_and_counting_agree():
     said = ["a", "b", "a", "b"]
     assert seq2seq.ngrams(said, 2) == Counter({("a", "b"): 2, ("b", "a"): 1})
     assert not seq2seq.ngrams(said, 5)
+
+
+def weights_guarded(lengths, T):
+    """In float32, with a small number beside the length."""
+    t = np.arange(1, T + 1)[:, None]
+    mean = (t <= lengths) / (lengths + 1e-6)
+    return (t == lengths) * 1.0, mean.astype(np.float32)
+
+
+def test_fixed_weights_may_be_whole_numbers_where_they_are(capsys):
+    def integers(lengths, T):
+        t = np.arange(1, T + 1)[:, None]
+        return (t == lengths).astype(int), ((t <= lengths) / lengths).astype(np.float32)
+
+    check("seq2seq.fixed_weights", integers)
+    capsys.readouterr()
+    with pytest.raises(CheckFailed):
+        check("seq2seq.fixed_weights", lambda n, T: [each.astype(int) for each in integers(n, T)])
+    assert "mean has dtype int64" in capsys.readouterr().out
+
+
+def test_one_division_in_single_precision_loses_no_more_than_rounding(capsys):
+    with pytest.raises(CheckFailed):
+        check("seq2seq.fixed_weights", weights_guarded)
+    assert "limit 1e-07: float32" in capsys.readouterr().out

@@ -104,3 +104,53 @@ def test_another_correct_way_passes(name, answer):
 def test_this_test_can_fail():
     with pytest.raises(CheckFailed):
         check("speed.pair", lambda a, b: (a[1::2], b[1::2]))
+
+
+# What a student tried: right by the book's own formula, and wrong in ways that once crashed.
+
+
+def predict_by_the_roof(N, Q, calls, rate, bandwidth, latency):
+    """(8.6) as it stands: N over what the roof allows at N / Q."""
+    return calls * latency + N / np.minimum(rate, bandwidth * N / Q)
+
+
+def test_the_roof_divides_by_nothing():
+    check("speed.predict", predict_by_the_roof)
+
+
+def traffic_with_w_again(B, H, G, size):
+    Q = size * (B * G * H**2 + (G + 2) * B * H)
+    return Q, 2 * B * G * H**2 / Q
+
+
+def traffic_upside_down(B, H, G, size):
+    Q = size * (G * H**2 + (G + 2) * B * H)
+    return Q, Q / (2 * B * G * H**2)
+
+
+def backward_swapped(dh, a, h):
+    db = np.zeros_like(dh)
+    for t in reversed(range(len(dh))):
+        db[t] = dh[t] + (a[t + 1] * db[t + 1] if t + 1 < len(dh) else 0)
+    return db, np.concatenate([0 * h[:1], h[:-1]]) * db
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "words"),
+    [
+        ("step_traffic", traffic_with_w_again, '"W is read again for every sequence"'),
+        ("step_traffic", traffic_upside_down, '"bytes for each operation"'),
+        (
+            "predict",
+            lambda N, Q, k, rate, bandwidth, each: k * (each + np.maximum(N / rate, Q / bandwidth)),
+            '"each call does all the work"',
+        ),
+        ("scan_backward.da", backward_swapped, '"da and db are swapped"'),
+        ("scan_backward.db", backward_swapped, '"da and db are swapped"'),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value.__name__,
+)
+def test_what_a_student_tried_is_called_what_it_is(name, answer, words, capsys):
+    with pytest.raises(CheckFailed):
+        check(f"speed.{name}", answer)
+    assert words in capsys.readouterr().out

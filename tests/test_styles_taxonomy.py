@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from course import exercise as exercises
 from course.checks import CheckFailed, check
 from solutions import taxonomy
 
@@ -270,3 +271,142 @@ def test_five_ways_to_be_wrong_are_told_apart(name, spoiled, words, capsys):
     with pytest.raises(CheckFailed):
         check(f"taxonomy.{name}", spoiled)
     assert words in capsys.readouterr().out
+
+
+# What a student tried: wrong answers that once passed, or were called something that they are not.
+
+
+def scheduled_at_the_limit(x, y0, y, u, epsilon, U, F, b, V, c):
+    """The coin with <= in the place of <."""
+    o = np.zeros((*x.shape[:2], len(c)))
+    for t in range(len(x)):
+        fed = np.where(u[t] <= epsilon, y[t - 1], o[t - 1].argmax(-1)) if t else y0
+        o[t] = np.tanh(b + x[t] @ U.T + F.T[fed]) @ V.T + c
+    return o
+
+
+def scheduled_without_start(x, y0, y, u, epsilon, U, F, b, V, c):
+    """y(0) forgotten: index -1 at the first step."""
+    o = np.zeros((*x.shape[:2], len(c)))
+    for t in range(len(x)):
+        fed = np.where(u[t] < epsilon, y[t - 1], o[t - 1].argmax(-1))
+        o[t] = np.tanh(b + x[t] @ U.T + F.T[fed]) @ V.T + c
+    return o
+
+
+def forced_by_roll(x, y0, y, U, F, b, V, c):
+    h = np.tanh(b + x @ U.T + F.T[np.roll(y, 1, axis=0)])
+    return h, h @ V.T + c
+
+
+def forced_to_the_softmax(*args):
+    h, o = taxonomy.teacher_forced(*args)
+    e = np.exp(o)
+    return h, e / e.sum(-1, keepdims=True)
+
+
+def caption_without_b(x, h0, y0, y, R, F, W, b, V, c):
+    return taxonomy.vector_to_sequence(x, h0, y0, y, R, F, W, 0 * b, V, c)
+
+
+def likelihood(x, h0, y0, y, mask, U, F, W, b, V, c, largest=None, stopped=False):
+    """A loop over time; `largest` is what is taken away before the exponential."""
+    h, fed, logp = h0, y0, np.zeros(len(y0))
+    for t in range(len(x)):
+        h = np.tanh(b + x[t] @ U.T + F.T[fed] + h @ W.T) * (mask[t][:, None] if stopped else 1)
+        o = h @ V.T + c
+        m = o.max(1, keepdims=True) if largest is None else largest(o)
+        log_z = m[:, 0] + np.log(np.exp(o - m).sum(1))
+        logp += mask[t] * (o[np.arange(len(o)), y[t]] - log_z)
+        fed = y[t]
+    return logp
+
+
+def likelihood_of_the_batch(*args):
+    return likelihood(*args, largest=lambda o: np.full((len(o), 1), o.max()))
+
+
+def likelihood_stopped(*args):
+    return likelihood(*args, stopped=True)
+
+
+def backward_from_zero(x, lengths, h0, g0, Uf, Wf, bf, Ug, Wg, bg):
+    """A scan that multiplies the state by the mask: g0 is gone when the sentence begins."""
+    mask = (np.arange(len(x))[:, None] < lengths)[..., None]
+    h, g, forward, backward = h0, g0, [], []
+    for t in range(len(x)):
+        h = mask[t] * np.tanh(bf + x[t] @ Uf.T + h @ Wf.T)
+        forward.append(h)
+    for t in reversed(range(len(x))):
+        g = mask[t] * np.tanh(bg + x[t] @ Ug.T + g @ Wg.T)
+        backward.insert(0, g)
+    return np.concatenate([np.stack(forward), np.stack(backward)], -1)
+
+
+def f1_of_no_targets(y, y_hat, mask):
+    accuracy, f1 = taxonomy.span_scores(y, y_hat, mask)
+    return accuracy, f1 if (mask * y).any() else 1.0
+
+
+def f1_across_sentences(y, y_hat, mask):
+    """All sentences as one long string of tags."""
+    accuracy, _ = taxonomy.span_scores(y, y_hat, mask)
+    columns = [(each * mask.astype(int)).T.reshape(-1, 1) for each in (y, y_hat)]
+    return accuracy, taxonomy.span_scores(*columns, np.ones_like(columns[0], dtype=float))[1]
+
+
+def window_from_pixel_0(params, A, B, N):
+    def bank(centre, pixels):
+        stride = (max(A, B) - 1) / (N - 1) * np.exp(params[:, 3])
+        mu = (pixels + 1) / 2 * (centre + 1)
+        mu = mu[:, None] + (np.arange(1, N + 1) - N / 2 - 0.5) * stride[:, None]
+        away = np.arange(pixels) - mu[..., None]
+        F = np.exp(-(away**2) / (2 * np.exp(params[:, 2])[:, None, None]))
+        return F / np.maximum(F.sum(-1, keepdims=True), 1e-8)
+
+    return bank(params[:, 0], A), bank(params[:, 1], B), np.exp(params[:, 4])
+
+
+def window_zero_outside(params, A, B, N):
+    F_x, F_y, gamma = taxonomy.gaussian_window(params, A, B, N)
+    own = F_x.sum(-1, keepdims=True) > 0.999
+    return F_x * own, F_y, gamma
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "words"),
+    [
+        ("scheduled", scheduled_at_the_limit, '"u = epsilon gets the true output, too"'),
+        ("scheduled", scheduled_without_start, '"the first step gets the last target, or a class'),
+        ("teacher_forced", forced_by_roll, '"the last target is fed to the first step"'),
+        ("teacher_forced", forced_to_the_softmax, '"o is the softmax already"'),
+        ("vector_to_sequence", caption_without_b, '"b is left out: R x is added to it'),
+        ("log_likelihood", likelihood_of_the_batch, '"the largest output of the whole batch'),
+        ("log_likelihood", likelihood_stopped, '"the mask is on the states, too"'),
+        ("bidirectional", backward_from_zero, '"behind the padding g starts from zero, not from'),
+        ("span_scores", f1_of_no_targets, '"no names in the targets count as all found"'),
+        ("span_scores", f1_across_sentences, 'on the probe "a name at the end"'),
+        ("gaussian_window", window_from_pixel_0, '"pixels are counted from 0"'),
+        ("gaussian_window", window_zero_outside, 'on the property "beyond the edge"'),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value.__name__,
+)
+def test_what_a_student_tried_is_stopped_and_called_what_it_is(name, answer, words, capsys):
+    with pytest.raises(CheckFailed):
+        check(f"taxonomy.{name}", answer)
+    assert words in capsys.readouterr().out
+
+
+def test_a_window_in_single_precision_is_right_far_outside_too():
+    check(
+        "taxonomy.gaussian_window",
+        lambda params, *sizes: taxonomy.gaussian_window(params.astype(np.float32), *sizes),
+    )
+
+
+def test_the_data_sets_do_not_hand_out_an_answer():
+    from course import datasets
+
+    answers = {each.symbol for each in exercises.chapter("taxonomy").exercises}
+    assert not answers & set(dir(datasets))
+    assert not [name for name in dir(datasets) if "span" in name], "half of exercise 4.10"

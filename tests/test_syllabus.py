@@ -42,8 +42,8 @@ def test_the_overview_counts_what_is_declared():
             c.metadata.get("nbgrader", {}).get("solution", False) for c in cells
         )  # written ones, too
         points = sum(each.points for each in graded)
-        assert [float(cell) for cell in row[2:]] == [answers - written, written, points]
-    for column in range(1, 5):
+        assert [float(cell) for cell in row[3:]] == [answers - written, written, points]
+    for column in range(1, 6):
         numbers = [float(row[column]) for row in table.rows]
         assert numbers[-1] == sum(numbers[:-1])
 
@@ -69,10 +69,21 @@ def test_a_notebook_without_hours_is_named(monkeypatch):
         syllabus.hours("bptt")
 
 
+def test_reading_is_counted_in_words_that_are_prose(monkeypatch, tmp_path):
+    (tmp_path / "book").mkdir()
+    page = "---\nfront: matter\n---\n" + "word " * 10_000
+    page += "\n```{code-cell} python\nx = 1\n```\n\\begin{equation}\na = b\n\\end{equation}\n"
+    (tmp_path / "book" / "any.md").write_text(page)
+    monkeypatch.setattr(syllabus, "ROOT", tmp_path)
+    assert syllabus.words("any") == 10_000
+    assert syllabus.reading("any") == 1.5, "80 minutes, in half hours"
+    assert f"{syllabus.WORDS_A_MINUTE} words a minute" in PAGE.replace("\n", " ")
+
+
 @pytest.mark.parametrize("pace", [1, 2, 4, 6, 100])
 def test_every_week_has_its_hours(pace):
     plan = list(syllabus.weeks(pace).values())
-    total = sum(syllabus.hours(name) for name in CHAPTERS)
+    total = sum(syllabus.hours(c.name) + syllabus.reading(c.page) for c in syllabus.chapters())
     assert plan[0][0] == 1
     assert (plan[-1][1] - 1) * pace < total <= plan[-1][1] * pace
     for (_, end), (begin, _) in itertools.pairwise(plan):

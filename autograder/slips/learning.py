@@ -51,9 +51,14 @@ def momentum_no_decay(theta, grad, v, rate, mu):
     return theta - rate * v, v
 
 
-@slip("learning.nesterov", "plain momentum", rung="probes", read="(7.3)")
+@slip(
+    "learning.nesterov",
+    "plain momentum: so it is, too, with the old velocity in the bracket",
+    rung="probes",
+    read="(7.3)",
+)
 def nesterov_plain(theta, grad, v, rate, mu):
-    """The look-ahead is missing."""
+    """The gradient plus mu times the old velocity is the new velocity."""
     return right.momentum(theta, grad, v, rate, mu)
 
 
@@ -108,6 +113,12 @@ def rmsprop_sum(theta, grad, s, rate, rho, eps):
     return theta - rate * grad / (np.sqrt(s) + eps), s
 
 
+@slip("learning.rmsprop", "AdaGrad: nothing is forgotten", rung="probes", read="(7.5)")
+def rmsprop_adagrad(theta, grad, s, rate, rho, eps):
+    """The old mean counts with rho."""
+    return right.adagrad(theta, grad, s, rate, eps)
+
+
 @slip("learning.rmsprop", "rho and 1 - rho have changed places", rung="probes", read="(7.5)")
 def rmsprop_swapped(theta, grad, s, rate, rho, eps):
     """rho keeps the old."""
@@ -151,10 +162,30 @@ def adam_hats_kept(theta, grad, m, s, t, rate, beta1, beta2, eps):
     return theta - rate * m / (np.sqrt(s) + eps), m, s
 
 
-@slip("learning.adam", "t counts from 0", rung="probes", read="(7.6)")
+@slip("learning.adam", "the power is t + 1, as if t counted from 0", rung="probes", read="(7.6)")
 def adam_late(theta, grad, m, s, t, rate, beta1, beta2, eps):
     """The first step has t = 1; someone has added 1 once more."""
     return right.adam(theta, grad, m, s, t + 1, rate, beta1, beta2, eps)
+
+
+@slip("learning.adam", "the power is t - 1", rung="probes", read="(7.6)")
+def adam_early(theta, grad, m, s, t, rate, beta1, beta2, eps):
+    """In the first step that divides by zero."""
+    return right.adam(theta, grad, m, s, t - 1, rate, beta1, beta2, eps)
+
+
+@slip("learning.adam", "the betas are not raised to the power t", rung="probes", read="(7.6)")
+def adam_no_power(theta, grad, m, s, t, rate, beta1, beta2, eps):
+    """1 - beta^t: the weights that the mean has seen so far."""
+    m, s = _means(grad, m, s, beta1, beta2)
+    m_hat, s_hat = m / (1 - beta1), s / (1 - beta2)
+    return theta - rate * m_hat / (np.sqrt(s_hat) + eps), m, s
+
+
+@slip("learning.adam", "the betas have changed places", rung="probes", read="(7.6)")
+def adam_swapped(theta, grad, m, s, t, rate, beta1, beta2, eps):
+    """beta1 is of the mean of gradients, beta2 of that of their squares."""
+    return right.adam(theta, grad, m, s, t, rate, beta2, beta1, eps)
 
 
 @slip("learning.adam", "eps is under the root", rung="probes", read="(7.6)")
@@ -420,6 +451,18 @@ def meta_loss_half(W, y, theta, v, rate, mu, w):
     return _meta_loss(W, y, theta, v, rate, mu, w, factor=1)
 
 
+@slip("learning.meta_loss", "the first velocity is taken as zero", rung="probes", read="(7.2)")
+def meta_loss_no_velocity(W, y, theta, v, rate, mu, w):
+    """v is an argument."""
+    return _meta_loss(W, y, theta, np.zeros_like(v), rate, mu, w)
+
+
+@slip("learning.meta_loss", "a mean over the entries, too", rung="probes", read="(7.20)")
+def meta_loss_entries(W, y, theta, v, rate, mu, w):
+    """The norm's square is a sum over the M entries."""
+    return _meta_loss(W, y, theta, v, rate, mu, w) / y.shape[1]
+
+
 @slip("learning.meta_loss", "a sum over the functions", rung="probes", read="(7.10)")
 def meta_loss_sum(W, y, theta, v, rate, mu, w):
     """The expectation is a mean."""
@@ -493,10 +536,14 @@ def meta_gradient_no_carry(W, y, theta, v, rate, mu, w, second):
     return _meta_gradient(W, y, theta, v, rate, mu, w, second, carry=0.0)
 
 
-def _chunks(W, y, theta, rate, mu, k, T, eta, forget=False, late=False, restart=False, sign=-1):
+def _chunks(
+    W, y, theta, rate, mu, k, T, eta, forget=False, late=False, restart=False, sign=-1,
+    second=True, mean=False,
+):  # fmt: skip
     v, start, phis = np.zeros_like(theta), theta, []
     for _ in range(T // k):
-        drate, dmu = right.meta_gradient(W, y, theta, v, rate, mu, np.ones(k), True)
+        w = np.full(k, 1 / k if mean else 1.0)
+        drate, dmu = right.meta_gradient(W, y, theta, v, rate, mu, w, second)
         changed = rate + sign * eta * drate, mu + sign * eta * dmu
         if late:
             rate, mu = changed
@@ -538,10 +585,22 @@ def chunks_uphill(W, y, theta, rate, mu, k, T, eta):
     return _chunks(W, y, theta, rate, mu, k, T, eta, sign=1)
 
 
+@slip("learning.train_in_chunks", "second derivatives are left out", rung="probes", read="(7.18)")
+def chunks_first_order(W, y, theta, rate, mu, k, T, eta):
+    """Here they are kept."""
+    return _chunks(W, y, theta, rate, mu, k, T, eta, second=False)
+
+
+@slip("learning.train_in_chunks", "a mean over the steps of a chunk", rung="probes", read="(7.18)")
+def chunks_mean(W, y, theta, rate, mu, k, T, eta):
+    """All weights are 1: a sum over the steps."""
+    return _chunks(W, y, theta, rate, mu, k, T, eta, mean=True)
+
+
 # The learned rule.
 
 
-def _learned(W, y, theta, phi, T, second, cut=False, total="mean", first=0, scale=0.1):
+def _learned(W, y, theta, phi, T, second, cut=False, total="mean", before_step=False, loose=False):
     phi = [each.detach().clone().requires_grad_() for each in phi]
     F, n = theta.shape
     h = theta.new_zeros(2, F * n, len(phi[6]))
@@ -550,12 +609,12 @@ def _learned(W, y, theta, phi, T, second, cut=False, total="mean", first=0, scal
         residual = (W @ theta[..., None])[..., 0] - y
         d = 2 * (residual[:, None] @ W)[:, 0]
         before = residual.square().sum(-1)
-        step, h, c = right.learned_step(
-            (d if second else d.detach()).reshape(-1, 1), h, c, phi, scale
-        )
+        if loose:
+            h, c = h.detach(), c.detach()
+        step, h, c = right.learned_step((d if second else d.detach()).reshape(-1, 1), h, c, phi)
         theta = (theta.detach() if cut else theta) + step.view(F, n)
         after = ((W @ theta[..., None])[..., 0] - y).square().sum(-1)
-        L = L + getattr(before if first else after, total)()
+        L = L + getattr(before if before_step else after, total)()
     return L.detach(), [
         torch.zeros_like(p) if g is None else g
         for p, g in zip(phi, torch.autograd.grad(L, phi, allow_unused=True), strict=True)
@@ -593,6 +652,28 @@ def learned_always(W, y, theta, phi, T, second):
 def learned_never(W, y, theta, phi, T, second):
     """With second=True nothing is detached."""
     return _learned(W, y, theta, phi, T, False)
+
+
+@slip(
+    "learning.learned_meta_gradient",
+    "the loss before each step is taken",
+    rung="probes",
+    read="(7.10)",
+)
+def learned_before(W, y, theta, phi, T, second):
+    """The sum begins after the first step; before it nothing depends on phi."""
+    return _learned(W, y, theta, phi, T, second, before_step=True)
+
+
+@slip(
+    "learning.learned_meta_gradient",
+    "the rule's state is detached",
+    rung="probes",
+    read="(7.15)",
+)
+def learned_loose(W, y, theta, phi, T, second):
+    """The state hands the gradient on to earlier steps."""
+    return _learned(W, y, theta, phi, T, second, loose=True)
 
 
 @slip("learning.learned_meta_gradient", "a sum over the functions", rung="probes", read="(7.10)")
@@ -633,9 +714,37 @@ def tuned_curve(train, test):
     return best, *np.quantile(test[best], [0.25, 0.5, 0.75], axis=0)
 
 
+def _quartiles(runs, quantile=np.quantile):
+    return quantile(runs, [0.25, 0.5, 0.75], axis=0)
+
+
 @slip("learning.tuned", "runs that diverged are left out", rung="properties", read="(7.19)")
 def tuned_survivors(train, test):
     """A run that has left the numbers is the worst, not no run."""
     best = int(np.nanargmin(np.nanmedian(train[:, :, -1], axis=1)))
-    test = np.where(np.isnan(test), np.inf, test)
-    return best, *np.quantile(test[best], [0.25, 0.5, 0.75], axis=0)
+    return best, *_quartiles(np.where(np.isnan(test), np.inf, test)[best])
+
+
+@slip(
+    "learning.tuned", "held-out runs that diverged are left out", rung="properties", read="(7.19)"
+)
+def tuned_held_out_survivors(train, test):
+    """They count as the worst: the quartiles are those of all runs."""
+    best, *_ = _tuned(train, test)
+    return best, *_quartiles(test[best], np.nanquantile)
+
+
+@slip(
+    "learning.tuned", "nan is left in: it is no number to sort by", rung="properties", read="(7.19)"
+)
+def tuned_left_in(train, test):
+    """A median with nan is nan, and np.argmin takes the first nan for the smallest."""
+    best = int(np.argmin(np.median(train[:, :, -1], axis=1)))
+    return best, *_quartiles(test[best])
+
+
+@slip("learning.tuned", "a run that diverged counts as 0", rung="properties", read="(7.19)")
+def tuned_as_zero(train, test):
+    """np.nan_to_num makes 0 of nan: the best of all losses."""
+    train, test = (np.nan_to_num(a, nan=0.0, posinf=np.inf) for a in (train, test))
+    return _tuned(train, test)

@@ -583,7 +583,7 @@ def loss_gradient_in_padding(o, y, mask):
 
 @slip(
     LOSS,
-    "the gradient is that of the sum, the loss a mean",
+    "the gradient is that of the sum: it is not divided by N",
     rung="probes",
     read="(6.17)",
     part="do",

@@ -62,7 +62,7 @@ def traffic_numbers(B, H, G, size):
 def traffic_weights_again(B, H, G, size):
     """One product serves the whole batch: W is read once."""
     Q = float(size * (B * G * H * H + (G + 2) * B * H))
-    return Q, (2 * B * G * H * H / Q if Q else 0.0)
+    return Q, 2 * B * G * H * H / Q
 
 
 @slip("speed.step_traffic", "the new state is not written", rung="probes", read="(8.3)")
@@ -76,7 +76,7 @@ def traffic_no_write(B, H, G, size):
 def traffic_inverted(B, H, G, size):
     """Intensity is operations for each byte."""
     Q, intensity = right.step_traffic(B, H, G, size)
-    return Q, (1 / intensity if intensity else np.inf)
+    return Q, 1 / intensity
 
 
 @slip("speed.step_traffic", "the limit for large H is returned", rung="probes", read="(8.4)")
@@ -112,6 +112,12 @@ def predict_one_call(N, Q, calls, rate, bandwidth, latency):
     return latency + np.maximum(N / rate, Q / bandwidth)
 
 
+@slip("speed.predict", "each call does all the work", rung="probes", read="(8.7)")
+def predict_multiplied(N, Q, calls, rate, bandwidth, latency):
+    """N and Q are those of all calls together."""
+    return calls * (latency + np.maximum(N / rate, Q / bandwidth))
+
+
 @slip("speed.predict", "the largest of all three", rung="values", read="(8.7)")
 def predict_largest(N, Q, calls, rate, bandwidth, latency):
     """Calls come on top."""
@@ -133,7 +139,10 @@ def pair_other_order(a, b):
 
 
 @slip(
-    "speed.pair", "b of the first step is not forgotten by the second", rung="probes", read="(8.9)"
+    "speed.pair",
+    "a of the second step does not multiply b of the first",
+    rung="probes",
+    read="(8.9)",
 )
 def pair_sum(a, b):
     """a(2) multiplies b(1)."""
@@ -228,3 +237,42 @@ def scan_state_after(dh, a, h):
     """The factor multiplied the state before the step."""
     db = _walk_back(dh, lambda t: a[t])
     return h * db, db
+
+
+@slip(
+    "speed.scan_backward",
+    "the factor a is left out on the way back",
+    rung="probes",
+    read="(8.12)",
+    part="db",
+)
+def scan_no_factor(dh, a, h):
+    """h(t) reaches h(t+1) times a(t+1)."""
+    db = _walk_back(dh, lambda t: 1.0)
+    return _before(h) * db, db
+
+
+@slip(
+    "speed.scan_backward",
+    "da and db are swapped",
+    rung="probes",
+    read="(8.12)",
+    part="da",
+)
+def scan_swapped(dh, a, h):
+    """da comes first."""
+    db = _walk_back(dh, lambda t: a[t])
+    return db, _before(h) * db
+
+
+@slip(
+    "speed.scan_backward",
+    "before the first step h is the last state",
+    rung="probes",
+    read="(8.12)",
+    part="da",
+)
+def scan_rolled(dh, a, h):
+    """np.roll brings the end to the front; h(0) is zero."""
+    db = _walk_back(dh, lambda t: a[t])
+    return np.roll(h, 1, axis=0) * db, db

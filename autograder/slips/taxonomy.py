@@ -61,6 +61,22 @@ def forced_stuck(x, y0, y, U, F, b, V, c):
     return _forced(x, np.broadcast_to(y0, y.shape), U, F, b, V, c)
 
 
+@slip(
+    "taxonomy.teacher_forced", "the last target is fed to the first step", rung="probes",
+    read="(4.4)",
+)  # fmt: skip
+def forced_rolled(x, y0, y, U, F, b, V, c):
+    """np.roll brings the end to the front; before the first step there is y(0)."""
+    return _forced(x, np.roll(y, 1, axis=0), U, F, b, V, c)
+
+
+@slip("taxonomy.teacher_forced", "o is the softmax already", rung="probes", read="(4.4)")
+def forced_softmax(x, y0, y, U, F, b, V, c):
+    """The outputs before the softmax are wanted."""
+    h, o = right.teacher_forced(x, y0, y, U, F, b, V, c)
+    return h, _softmax(o)
+
+
 @slip("taxonomy.teacher_forced", "the biases are left out", rung="probes", read="(4.4)")
 def forced_no_bias(x, y0, y, U, F, b, V, c):
     """Neither b nor c is used."""
@@ -118,6 +134,18 @@ def loop_one_class(x, y0, U, F, b, V, c):
         return np.broadcast_to(np.eye(o.shape[1])[o.sum(0).argmax()], o.shape)
 
     return _loop(x, y0, U, F, b, V, c, feed)
+
+
+@slip("taxonomy.closed_loop", "o is the softmax already", rung="probes", read="(4.7)")
+def loop_returns_softmax(x, y0, U, F, b, V, c):
+    """The outputs before the softmax are wanted."""
+    return _softmax(right.closed_loop(x, y0, U, F, b, V, c))
+
+
+@slip("taxonomy.closed_loop", "class 0 is fed to the first step", rung="probes", read="(4.7)")
+def loop_start_zero(x, y0, U, F, b, V, c):
+    """y(0) is an argument, and not always class 0."""
+    return right.closed_loop(x, np.zeros_like(y0), U, F, b, V, c)
 
 
 def _mixed(x, y0, y, u, epsilon, U, F, b, V, c, choose):
@@ -178,6 +206,41 @@ def scheduled_leak(x, y0, y, u, epsilon, U, F, b, V, c):
         return np.where(u[t] < epsilon, y[t], own)
 
     return _mixed(x, y0, y, u, epsilon, U, F, b, V, c, choose)
+
+
+@slip("taxonomy.scheduled", "u = epsilon gets the true output, too", rung="probes", read="(4.9)")
+def scheduled_or_equal(x, y0, y, u, epsilon, U, F, b, V, c):
+    """u < epsilon: a draw of 0 at epsilon = 0 is the network's own."""
+
+    def choose(t, true, own):
+        return np.where(u[t] <= epsilon, true, own)
+
+    return _mixed(x, y0, y, u, epsilon, U, F, b, V, c, choose)
+
+
+@slip(
+    "taxonomy.scheduled",
+    "the first step gets the last target, or a class that came out at the end",
+    rung="probes",
+    read="(4.9)",
+)
+def scheduled_no_start(x, y0, y, u, epsilon, U, F, b, V, c):
+    """Index t - 1 is -1 at the first step: that is the end of the array."""
+    before = np.where(u[0] < epsilon, y[-1], 0)
+    return right.scheduled(x, before, y, u, epsilon, U, F, b, V, c)
+
+
+@slip(
+    "taxonomy.scheduled",
+    "the own outputs are those of the closed loop",
+    rung="probes",
+    read="(4.9)",
+)
+def scheduled_other_loop(x, y0, y, u, epsilon, U, F, b, V, c):
+    """They must be those of the mixed run itself."""
+    own = right.closed_loop(x, y0, U, F, b, V, c).argmax(-1)
+    before = np.where(u[1:] < epsilon, y[:-1], own[:-1])
+    return _forced(x, np.concatenate([y0[None], before]), U, F, b, V, c)[1]
 
 
 @slip(
@@ -381,9 +444,14 @@ def vector_no_initial_state(x, h0, y0, y, R, F, W, b, V, c):
     return right.vector_to_sequence(x, np.zeros_like(h0), y0, y, R, F, W, b, V, c)
 
 
-@slip("taxonomy.vector_to_sequence", "b is replaced by R x", rung="probes", read="(4.15)")
+@slip(
+    "taxonomy.vector_to_sequence",
+    "b is left out: R x is added to it, and does not replace it",
+    rung="probes",
+    read="(4.15)",
+)
 def vector_no_bias(x, h0, y0, y, R, F, W, b, V, c):
-    """R x is added to b."""
+    """Two biases: one for all, one for each sequence."""
     return right.vector_to_sequence(x, h0, y0, y, R, F, W, np.zeros_like(b), V, c)
 
 
@@ -485,6 +553,37 @@ def likelihood_log_softmax(x, h0, y0, y, mask, U, F, W, b, V, c):
     return _likelihood(x, h0, _shifted(y0, y), y, mask, U, F, W, b, V, c, log_p)
 
 
+@slip(
+    "taxonomy.log_likelihood",
+    "the largest output of the whole batch is taken away",
+    rung="properties",
+    read="(4.17)",
+)
+def likelihood_one_largest(x, h0, y0, y, mask, U, F, W, b, V, c):
+    """Far below it, a sequence's exponentials are all 0: take away each step's own."""
+
+    def log_p(o):
+        shifted = o - o.max((1, 2), keepdims=True)
+        return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+
+    return _likelihood(x, h0, _shifted(y0, y), y, mask, U, F, W, b, V, c, log_p)
+
+
+@slip(
+    "taxonomy.log_likelihood", "the mask is on the states, too", rung="probes", read="(4.16)-(4.17)"
+)
+def likelihood_masked_states(x, h0, y0, y, mask, U, F, W, b, V, c):
+    """A step that does not count in the sum still has a state, which goes on."""
+    h, states = h0, []
+    for driven, here in zip(x @ U.T + F.T[_shifted(y0, y)] + b, mask, strict=True):
+        h = here[:, None] * np.tanh(driven + h @ W.T)
+        states.append(h)
+    o = np.stack(states) @ V.T + c
+    shifted = o - o.max(-1, keepdims=True)
+    each = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+    return (mask * np.take_along_axis(each, y[..., None], -1)[..., 0]).sum(0)
+
+
 # Both directions.
 
 
@@ -548,6 +647,20 @@ def two_way_unmasked(x, lengths, h0, g0, Uf, Wf, bf, Ug, Wg, bg):
     t = np.arange(len(x))[:, None]
     turned = np.where(t < lengths, lengths - 1 - t, t), np.arange(x.shape[1])
     return np.concatenate([_run(x, h0, Uf, Wf, bf), _run(x[turned], g0, Ug, Wg, bg)[turned]], -1)
+
+
+@slip(
+    "taxonomy.bidirectional", "behind the padding g starts from zero, not from g0", rung="probes",
+    read="(4.18)",
+)  # fmt: skip
+def two_way_zeroed(x, lengths, h0, g0, Uf, Wf, bf, Ug, Wg, bg):
+    """A backward scan that sets the state to zero in the padding loses g0 on its way."""
+    inside, g, states = _inside(x, lengths), g0, []
+    for driven, here in zip((x @ Ug.T + bg)[::-1], inside[::-1], strict=True):
+        g = here * np.tanh(driven + g @ Wg.T)
+        states.append(g)
+    h = _run(x, h0, Uf, Wf, bf) * inside
+    return np.concatenate([h, np.stack(states)[::-1]], -1)
 
 
 @slip("taxonomy.bidirectional", "the states are added", rung="shapes", read="(4.18)")
@@ -739,7 +852,47 @@ def scores_macro(y, y_hat, mask):
 def scores_precision(y, y_hat, mask):
     """What was not found must count as well."""
     true, said = _spans(y, mask), _spans(y_hat, mask)
-    return _scored(y, y_hat, mask, len(true & said) / len(said) if said else 1.0)
+    f1 = len(true & said) / max(1, len(said)) if true or said else 1.0
+    return _scored(y, y_hat, mask, f1)
+
+
+@slip(
+    "taxonomy.span_scores",
+    "no names in the targets count as all found",
+    rung="properties",
+    read="(4.21)",
+    part="f1",
+)
+def scores_no_targets(y, y_hat, mask):
+    """F1 = 1 only if the predictions have none either."""
+    f1 = right.span_scores(y, y_hat, mask)[1] if _spans(y, mask) else 1.0
+    return _scored(y, y_hat, mask, f1)
+
+
+@slip(
+    "taxonomy.span_scores",
+    "a span counts as found if it begins in the right place",
+    rung="probes",
+    read="(4.21)",
+    part="f1",
+)
+def scores_beginnings(y, y_hat, mask):
+    """Both its ends must be right."""
+    true, said = ({span[:2] for span in _spans(tags, mask)} for tags in (y, y_hat))
+    return _scored(y, y_hat, mask, _f1(true, said))
+
+
+@slip(
+    "taxonomy.span_scores",
+    "the sentence is no part of a span",
+    rung="probes",
+    read="(4.21)",
+    part="f1",
+)
+def scores_any_sentence(y, y_hat, mask):
+    """Words 1 to 2 of one sentence are not words 1 to 2 of another."""
+    true, said = ({span[1:] for span in _spans(tags, mask)} for tags in (y, y_hat))
+    return _scored(y, y_hat, mask, _f1(true, said))
 
 
 # The twin.
@@ -905,7 +1058,9 @@ def reinforce_mean_over_time(mean, place, sigma, reward, baseline):
     return right.reinforce_grad(mean, place, sigma, reward, baseline) / len(mean)
 
 
-def _window(params, A, B, N, middle=None, stride=None, norm=None, spread=None):
+def _window(
+    params, A, B, N, middle=None, stride=None, norm=None, spread=None, first_point=1, first_pixel=1
+):
     """The window with some of its parts replaced."""
     cx, cy, log_variance, log_stride, log_gamma = params.T
     stride = stride or (lambda: (max(A, B) - 1) / (N - 1) * np.exp(log_stride))
@@ -914,9 +1069,9 @@ def _window(params, A, B, N, middle=None, stride=None, norm=None, spread=None):
     spread = spread or (lambda: np.exp(log_variance))
 
     def bank(centre, pixels):
-        offset = np.arange(1, N + 1) - N / 2 - 0.5
+        offset = np.arange(N) + first_point - N / 2 - 0.5
         mu = middle(centre, pixels)[:, None] + offset * stride()[:, None]
-        away = np.arange(1, pixels + 1) - mu[..., None]
+        away = np.arange(pixels) + first_pixel - mu[..., None]
         return norm(np.exp(-(away**2) / (2 * spread()[:, None, None])))
 
     return bank(cx, A), bank(cy, B), np.exp(log_gamma)
@@ -924,8 +1079,28 @@ def _window(params, A, B, N, middle=None, stride=None, norm=None, spread=None):
 
 @slip("taxonomy.gaussian_window", "pixels are counted from 0", rung="probes", read="(4.27)")
 def window_from_zero(params, A, B, N):
+    """a = 1 ... A: an index of the array is one less."""
+    return _window(params, A, B, N, first_pixel=0)
+
+
+@slip("taxonomy.gaussian_window", "points are counted from 0", rung="probes", read="(4.27)")
+def window_points_from_zero(params, A, B, N):
+    """i = 1 ... N, so that the offsets sum to 0."""
+    return _window(params, A, B, N, first_point=0)
+
+
+@slip(
+    "taxonomy.gaussian_window", "points and pixels are counted from 0", rung="probes", read="(4.27)"
+)
+def window_all_from_zero(params, A, B, N):
+    """Both begin at 1, in (4.27)."""
+    return _window(params, A, B, N, first_point=0, first_pixel=0)
+
+
+@slip("taxonomy.gaussian_window", "the middle is (A - 1)/2", rung="probes", read="(4.27)")
+def window_middle(params, A, B, N):
     """Pixels are 1 ... A, so the middle is (A + 1)/2."""
-    return _window(params, A, B, N, middle=lambda c, pixels: (pixels - 1) / 2 * (c + 1) + 0 * c)
+    return _window(params, A, B, N, middle=lambda c, pixels: (pixels - 1) / 2 * (c + 1))
 
 
 @slip("taxonomy.gaussian_window", "the rows do not sum to 1", rung="probes", read="(4.27)")
@@ -962,6 +1137,17 @@ def window_swapped(params, A, B, N):
     """F_x has A columns."""
     F_x, F_y, gamma = right.gaussian_window(params, A, B, N)
     return F_y, F_x, gamma
+
+
+@slip(
+    "taxonomy.gaussian_window", "each direction has a stride of its own", rung="probes",
+    read="(4.27)",
+)  # fmt: skip
+def window_two_strides(params, A, B, N):
+    """max(A, B): the grid is square."""
+    stride = np.exp(params[:, 3]) / (N - 1)
+    F_x, _, gamma = _window(params, A, B, N, stride=lambda: (A - 1) * stride)
+    return F_x, _window(params, A, B, N, stride=lambda: (B - 1) * stride)[1], gamma
 
 
 @slip("taxonomy.gaussian_window", "a division by 0 far outside", rung="properties", read="(4.27)")

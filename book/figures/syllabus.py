@@ -16,6 +16,8 @@ from course.exercise import CHAPTERS, Chapter, chapter
 from figures.tables import Table
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+EQUATION = r"^\\begin\{equation\}.*?^\\end\{equation\}"
+WORDS_A_MINUTE = 125  # of a page with formulas; prose alone is read twice as fast
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
@@ -44,24 +46,39 @@ def hours(name: str) -> float:
     return whole + (0.5 if found[2] or found[3] else 0.0)
 
 
+def words(page: str) -> int:
+    """Words of a page of the book, without its code and its displayed formulas."""
+    text = (ROOT / "book" / f"{page}.md").read_text(encoding="utf-8")
+    for left_out in (r"\A---.*?^---", r"^```\{code-cell\}.*?^```", EQUATION):
+        text = re.sub(left_out, " ", text, flags=re.S | re.M)
+    return len(text.split())
+
+
+def reading(page: str) -> float:
+    """Hours that it takes to read a page, in halves."""
+    return max(1, round(words(page) / WORDS_A_MINUTE / 30)) / 2
+
+
 def overview() -> Table:
     """Chapter, hours, exercises, written questions and points, and the sums."""
     rows: list[list[object]] = []
-    sums = [0.0] * 4
+    sums = [0.0] * 5
     for each in chapters():
         points = sum(e.total for e in each.exercises) + sum(q.points for q in each.questions)
-        numbers = [hours(each.name), len(each.exercises), len(each.questions), points]
+        time = [reading(each.page), hours(each.name)]
+        numbers = [*time, len(each.exercises), len(each.questions), points]
         sums = [a + b for a, b in zip(sums, numbers, strict=True)]
         rows.append([f"{each.number}. {each.title}", *(f"{n:g}" for n in numbers)])
     rows.append(["all", *(f"{n:g}" for n in sums)])
-    return Table(["chapter", "hours", "exercises", "written", "points"], rows)
+    header = ["chapter", "reading, hours", "notebook, hours", "exercises", "written", "points"]
+    return Table(header, rows)
 
 
 def weeks(hours_a_week: float) -> dict[str, tuple[int, int]]:
     """First and last week of each chapter, one after the other, at so many hours a week."""
     found, before = {}, 0.0
     for each in chapters():
-        after = before + hours(each.name)
+        after = before + reading(each.page) + hours(each.name)
         found[each.name] = math.floor(before / hours_a_week) + 1, math.ceil(after / hours_a_week)
         before = after
     return found

@@ -479,11 +479,26 @@ class Agreement(NamedTuple):
     f1: float
 
 
+def spans(tags: np.ndarray) -> set[tuple[int, int]]:
+    """Return the names as (first word, one after the last), of tags (T,).
+
+    An I that follows no B or I begins a name: what a network says need not be well formed.
+    """
+    found, start = set(), None
+    for t, tag in enumerate([*map(int, tags), 0]):
+        if start is not None and tag != 2:
+            found.add((start, t))
+            start = None
+        if tag == 1 or (tag == 2 and start is None):
+            start = t
+    return found
+
+
 def agreement(said: Sequence[np.ndarray], true: Sequence[np.ndarray]) -> Agreement:
     """Compare tags sentence by sentence; a span counts if both its ends are right."""
     hits = found = wanted = 0
     for one, other in zip(said, true, strict=True):
-        a, b = datasets.spans(one), datasets.spans(other)
+        a, b = spans(one), spans(other)
         hits, found, wanted = hits + len(a & b), found + len(a), wanted + len(b)
     precision, recall = hits / max(1, found), hits / max(1, wanted)
     f1 = 2 * hits / max(1, found + wanted)

@@ -30,7 +30,7 @@ from course.datasets.languages import LANGUAGES, Names, names
 from course.datasets.music import Melodies, Melody, chorales
 from course.datasets.opinions import Sentences, sentiment
 from course.datasets.parts import Parts, Vocabulary, pad, part_of
-from course.datasets.people import TAGS, Tagged, spans, tagging
+from course.datasets.people import TAGS, Tagged, tagging
 from course.datasets.shapes import Group, Scene, Scenes, caption, equivalent, parse, render, scenes
 from course.datasets.sun import sunspots
 from course.datasets.texts import letters, next_letter, tale
@@ -82,7 +82,6 @@ __all__ = [
     "render",
     "scenes",
     "sentiment",
-    "spans",
     "sunspots",
     "tagging",
     "tale",

@@ -59,21 +59,6 @@ class Tagged(NamedTuple):
     tags: tuple[np.ndarray, ...]
 
 
-def spans(tags: np.ndarray) -> set[tuple[int, int]]:
-    """Return the names as (first word, one after the last), of tags (T,).
-
-    An I that follows no B or I begins a name: what a network says need not be well formed.
-    """
-    found, start = set(), None
-    for t, tag in enumerate([*map(int, tags), 0]):
-        if start is not None and tag != 2:
-            found.add((start, t))
-            start = None
-        if tag == 1 or (tag == 2 and start is None):
-            start = t
-    return found
-
-
 def tagging(sizes: tuple[int, int, int] = (4000, 500, 1000), seed: int = 0) -> Parts[Tagged]:
     """Return sentences in which persons' names are tagged.
 

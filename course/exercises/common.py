@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from course.exercise import Arrays, Case
+from course.exercise import Arrays, Case, as_outputs
 
 LONG = 11
 """A length that no other case has."""
@@ -141,3 +141,25 @@ def sweeps(x: np.ndarray, h0: np.ndarray, U: np.ndarray, W: np.ndarray, b: np.nd
 def double(**args: Any) -> dict[str, Any]:
     """The same arguments in float64: oracles answer in double precision."""
     return {name: _cast(value, np.float32, np.float64) for name, value in args.items()}
+
+
+def with_integers(*names: str) -> Callable[[Any, Sequence[str]], tuple[Any, ...]]:
+    """Unpack an answer of which some outputs are whole numbers, as they should be."""
+
+    def unpack(raw: Any, all_names: Sequence[str]) -> tuple[Any, ...]:
+        values = as_outputs(raw, all_names)
+        return tuple(
+            _as_float(value) if name in names else value
+            for name, value in zip(all_names, values, strict=True)
+        )
+
+    return unpack
+
+
+def _as_float(value: Any) -> Any:
+    """Integers as floats; anything else as it is, to be judged by its type."""
+    try:
+        array = np.asarray(value)
+    except Exception:  # a student's object may raise anything from __array__
+        return value
+    return array.astype(np.float64) if array.dtype.kind in "iu" else value

@@ -172,19 +172,20 @@ def _adam_probes(rng: np.random.Generator, numbers: Mapping[str, Any]) -> list[C
     zero = np.zeros(N)
     return [
         _probe(
-            "m and s alone",
-            {**some, "grad": zero, **numbers, "eps": 0.0},
-            "the gradient is zero, eps = 0: m shrinks by beta1, s by beta2",
-        ),
-        _probe(
             "gradient alone, first step",
             {**some, "m": zero, "s": zero, **numbers, "t": 1, "eps": 0.0},
-            "m = s = 0 before, t = 1, eps = 0",
+            "m = s = 0 before, t = 1, eps = 0: the hats are the gradient and its square, and the"
+            " step is -rate times the gradient's sign",
         ),
         _probe(
             "gradient alone, later",
             {**some, "m": zero, "s": zero, **numbers, "t": 4, "eps": 0.0},
-            "m = s = 0 before, t = 4, eps = 0",
+            "m = s = 0 before, t = 4, eps = 0: m is divided by 1 - beta1⁴, s by 1 - beta2⁴",
+        ),
+        _probe(
+            "m and s alone",
+            {**some, "grad": zero, **numbers, "eps": 0.0},
+            f"the gradient is zero, eps = 0, t = {numbers['t']}: m shrinks by beta1, s by beta2",
         ),
         _probe("eps", {**some, **numbers, "t": 1, "eps": 2.0}, "eps = 2 stands beside a root"),
     ]
@@ -384,6 +385,7 @@ def _preprocess_cases(rng: np.random.Generator) -> list[Case]:
         _probe("large and positive", {"grad": large, "p": p}, "all above exp(-p): log d / p and 1"),
         _probe("large and negative", {"grad": -large, "p": p}, "log |d| / p and -1"),
         _probe("small", {"grad": large * 1e-3, "p": p}, "all below exp(-p): -1 and exp(p) d"),
+        _probe("small and negative", {"grad": large * -1e-3, "p": p}, "-1 and exp(p) d, below 0"),
         _probe("zero", {"grad": np.zeros(3), "p": p}, "a gradient of 0 has no logarithm: -1 and 0"),
         Case("random input", "values", main, "gradients from 1e-4 to 100"),
         Case("another p", "properties", {"grad": mixed, "p": 10.0}, "p = 10, as in the paper"),
@@ -570,11 +572,14 @@ def _meta_gradient_truth(**args: Any) -> Arrays:
 
 def _meta_loss_cases(rng: np.random.Generator) -> list[Case]:
     one = _meta_inputs(rng, 1, 1)
+    pushed = {**one, "v": np.zeros_like(one["v"])}
     two = _meta_inputs(rng, 2, 1)
     two["w"] = np.array([0.0, 1.0])
     main = _meta_inputs(rng)
     order = {**main, **{name: main[name][::-1].copy() for name in ("W", "y", "theta", "v")}}
     return [
+        _probe("nothing moves", {**one, "rate": 0.0}, "rate = 0, T = F = 1: L = w f(theta)"),
+        _probe("no velocity", pushed, "v = 0 before: L = w f(theta - rate grad f(theta))"),
         _probe("one step, one function", one, "L = w f(theta after the step)"),
         _probe("the second step alone", two, "w = (0, 1): only f after the second step counts"),
         _probe("one step", _meta_inputs(rng, 1), "a mean over F functions"),
@@ -695,6 +700,11 @@ def _learned_truth(**args: Any) -> tuple[np.ndarray, ...]:
 def _learned_cases(rng: np.random.Generator) -> list[Case]:
     main = _learned_inputs(rng, True)
     return [
+        _probe(
+            "two steps, one function",
+            _learned_inputs(rng, True, 2, 1),
+            "T = 2, F = 1: L = f(theta(1)) + f(theta(2)), after the first and the second step",
+        ),
         _probe("one step, one function", _learned_inputs(rng, True, 1, 1), "T = 1, F = 1"),
         _probe("one step", _learned_inputs(rng, True, 1), "a mean over F functions"),
         _probe("without second derivatives", _learned_inputs(rng, False), "second=False, T = 3"),
@@ -711,7 +721,7 @@ def _learned_cases(rng: np.random.Generator) -> list[Case]:
 
 GRADIENTS = ("dU1", "dW1", "db1", "dU2", "dW2", "db2", "da", "dk")
 GRADIENT_AXES = (
-    ("4H", "1"), ("4H", "H"), ("4H",), ("4H", "H"), ("4H", "H"), ("4H",), ("H",), ("1",)
+    ("4 H", "1"), ("4 H", "H"), ("4 H",), ("4 H", "H"), ("4 H", "H"), ("4 H",), ("H",), ("1",)
 )  # fmt: skip
 
 
@@ -783,16 +793,23 @@ def _tuned_cases(rng: np.random.Generator) -> list[Case]:
     outlier["train"][best, 0, -1] = 1e6
     gone = draw()
     best = int(np.argmin(np.median(gone["train"][:, :, -1], axis=1)))
-    worst = int(np.argmax(np.median(gone["train"][:, :, -1], axis=1)))
-    gone["train"][worst, :3, -1] = np.nan
-    gone["train"][worst, 3:, -1] = 1e-9
-    gone["test"][best, 0, 2:] = np.inf
+    # What each mistake would choose: nan left in, nan as 0, and such runs left out.
+    left_in, as_zero, left_out = (rate for rate in range(R) if rate != best)
+    gone["train"][left_in, 0, -1] = np.nan
+    gone["train"][as_zero, :3, -1], gone["train"][as_zero, 3:, -1] = np.nan, 1e6
+    gone["train"][left_out, :3, -1], gone["train"][left_out, 3:, -1] = np.nan, 1e-9
+    gone["test"][best, 0, 2:4], gone["test"][best, 0, 4:] = np.inf, np.nan
     return [
         _probe("the last step decides", early, "another rate is ahead before the last step"),
         _probe("test says otherwise", trap, "the held-out functions would choose another rate"),
         _probe("one outlier", outlier, "the best rate has one run of 1,000,000: a median stays"),
         Case("random input", "values", main, "five functions to tune on, nine held out"),
-        Case("diverged", "properties", gone, "nan among the losses: infinitely bad, never best"),
+        Case(
+            "diverged",
+            "properties",
+            gone,
+            "inf and nan are infinitely bad: never best, and above all others in the quartiles",
+        ),
         Case(
             "one function",
             "properties",

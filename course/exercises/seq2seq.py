@@ -22,7 +22,7 @@ from course.adapters import (
     run_search,
     run_seq2seq,
 )
-from course.exercise import Arrays, Case, Chapter, Exercise, Output, Question
+from course.exercise import Arrays, Case, Chapter, Exercise, Output, Question, Tolerance
 from course.exercises.common import (
     STEP,
     complex_steps,
@@ -31,6 +31,7 @@ from course.exercises.common import (
     elsewhere,
     padding,
     usual,
+    with_integers,
     zeroed,
 )
 
@@ -1032,6 +1033,8 @@ CHAPTER = Chapter(
             _outputs({"last": ("T", "B"), "mean": ("T", "B")}),
             _weights_cases,
             _weights_truth,
+            tolerance=Tolerance(1e-11, "float64, one division"),
+            unpack=with_integers("last"),
         ),
         Exercise(
             "seq2seq.dot_attention",

@@ -139,7 +139,12 @@ def _traffic_cases(rng: np.random.Generator) -> list[Case]:
         return {"B": batch, "H": units, "G": blocks, "size": size}
 
     return [
-        Case("no sequence", "probes", sizes(0, H, 4, 4), "B = 0: W is all there is to move"),
+        Case(
+            "one sequence",
+            "probes",
+            sizes(1, 100, 4, 4),
+            "B = 1, H = 100: of 40,600 numbers W has 40,000; the batch has 4 + 2 times 100",
+        ),
         Case("one unit", "probes", sizes(1000, 1, 1, 4), "W is one number: the batch is all"),
         Case("an LSTM", "values", sizes(B, H, 4, 4), "float32, four blocks"),
         Case("a GRU", "properties", sizes(B, H, 3, 8), "float64, three blocks"),
@@ -151,14 +156,20 @@ def _traffic_cases(rng: np.random.Generator) -> list[Case]:
 def _predict_cases(rng: np.random.Generator) -> list[Case]:
     def alone(name: str) -> dict[str, Any]:
         drawn = _pieces(rng)
-        others = {other: np.zeros(6) for other in ("N", "Q", "calls") if other != name}
-        return {**drawn, **others}
+        # Next to nothing, and not 0: whoever divides by the intensity N / Q is right, too.
+        others = {other: 1e-15 * drawn[other] for other in ("N", "Q") if other != name}
+        return {**drawn, **others} if name == "calls" else {**drawn, **others, "calls": np.zeros(6)}
 
     main = _pieces(rng)
     return [
-        Case("calls alone", "probes", alone("calls"), "nothing to do: each call costs its latency"),
-        Case("operations alone", "probes", alone("N"), "no bytes, no calls"),
-        Case("bytes alone", "probes", alone("Q"), "no operations, no calls"),
+        Case(
+            "calls alone",
+            "probes",
+            alone("calls"),
+            "next to nothing to do: each call costs its latency",
+        ),
+        Case("operations alone", "probes", alone("N"), "next to no bytes, no calls"),
+        Case("bytes alone", "probes", alone("Q"), "next to no operations, no calls"),
         Case("random input", "values", main, "some bounded by operations, some by bytes"),
         Case("one piece", "properties", _pieces(rng, 1), "n = 1 keeps its axis"),
         Case("float32 in", "properties", single(main), "the same arguments in single precision"),

@@ -372,6 +372,7 @@ def _scheduled_cases(rng: np.random.Generator) -> list[Case]:
     late = _scheduled_inputs(rng)
     late["u"] = np.full((T, B), 0.9)
     late["u"][2] = 0.1
+    zero = {**some, "u": np.zeros((T, B)), "epsilon": 0.0}
     return [
         Case(
             "epsilon = 1",
@@ -380,6 +381,7 @@ def _scheduled_cases(rng: np.random.Generator) -> list[Case]:
             "u < 1 always: exercise 4.1",
         ),
         Case("epsilon = 0", "probes", {**some, "epsilon": 0.0}, "u < 0 never: exercise 4.2"),
+        Case("u = 0, epsilon = 0", "probes", zero, "0 < 0 is false: exercise 4.2, too"),
         Case(
             "one coin for each sequence",
             "probes",
@@ -505,6 +507,11 @@ def _likelihood_cases(rng: np.random.Generator) -> list[Case]:
     large["c"] = large["c"] + 1000.0
     below = _likelihood_inputs(rng)
     below["c"][below["y"][0, 0]] -= 1000.0
+    apart = _likelihood_inputs(rng)
+    apart["x"][:, :, 0] = np.where(np.arange(B) % 2, -1.0, 1.0)
+    apart["U"][0], apart["V"][:, 0] = [50.0, 0.0, 0.0], 1000.0
+    gap = _likelihood_inputs(rng)
+    gap["mask"][1, 0] = 0.0
     return [
         Case(
             "equal outputs",
@@ -531,12 +538,24 @@ def _likelihood_cases(rng: np.random.Generator) -> list[Case]:
             "no input, no feedback: h(1) = tanh(W h(0)), and so on",
         ),
         Case("padding", "probes", some, "the last two steps of the first sequence do not count"),
+        Case(
+            "a gap",
+            "probes",
+            gap,
+            "step 2 of the first sequence does not count; the states go through it all the same",
+        ),
         Case("large outputs", "properties", large, "o + 1000 has the same softmax as o"),
         Case(
             "the target far below",
             "properties",
             below,
             "some targets' outputs are 1000 below the largest: their softmax is rounded to 0",
+        ),
+        Case(
+            "one sequence far above the other",
+            "properties",
+            apart,
+            "their outputs lie 2000 apart: what is taken away must be each step's own",
         ),
         *usual(_likelihood_inputs, rng, {"x": 1, "h0": 0, "y0": 0, "y": 1, "mask": 1}),
     ]
@@ -685,6 +704,18 @@ def _tags_cases(rng: np.random.Generator) -> list[Case]:
         ),
         *usual(_tags_inputs, rng, {"y": 1, "y_hat": 1, "mask": 1}),
         Case("no names", "properties", tags("0000000", "0000000"), "nothing to find: F1 = 1"),
+        Case(
+            "no names, and one is said",
+            "properties",
+            tags("0000000", "0012000"),
+            "there is a span in the predictions: F1 = 0/1",
+        ),
+        Case(
+            "a name, and none is said",
+            "properties",
+            tags("0012000", "0000000"),
+            "there is a span in the targets: F1 = 0/1",
+        ),
     ]
 
 
@@ -827,7 +858,8 @@ def _window_cases(rng: np.random.Generator) -> list[Case]:
     zero = {**main, "params": np.zeros((2, 5))}
     narrow = {**main, "params": np.tile([0.0, 0.0, -2.0, -1.0, 0.0], (2, 1))}
     wide = {**zero, "params": np.tile([0.0, 0.0, 2.0, 0.0, 0.5], (2, 1))}
-    outside = {**main, "params": np.tile([6.0, -5.0, -1.0, 0.0, 0.0], (2, 1))}
+    outside = {**main, "params": np.tile([8.0, -8.0, -1.0, 0.0, 0.0], (2, 1))}
+    beyond = {**main, "params": np.tile([2.2, -1.0, 0.0, -3.0, 0.0], (2, 1))}
     moved = {**main, "params": np.tile([0.5, -0.4, 0.0, 0.0, 0.0], (2, 1))}
     return [
         Case(
@@ -850,7 +882,13 @@ def _window_cases(rng: np.random.Generator) -> list[Case]:
             "far outside",
             "properties",
             outside,
-            "no point is near the picture: rows of nearly nothing, and no division by 0",
+            "no point is near the picture: every row is 0, and 0 is divided by 1e-8",
+        ),
+        Case(
+            "beyond the edge",
+            "properties",
+            beyond,
+            "sums below 1e-8 in x: they are divided by 1e-8, and no row of F_x sums to 1",
         ),
         Case("another size", "properties", {**main, "A": 5, "B": 12, "N": 4}, "A < B, N even"),
         Case("M = 1", "properties", _window_inputs(rng, 1), "a single picture keeps its axis"),

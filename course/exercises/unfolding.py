@@ -6,7 +6,7 @@ sequences one at a time, complex steps, arrays that are counted, ``torch.nn``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,6 @@ from course.exercise import (
     Exercise,
     Output,
     Question,
-    as_outputs,
 )
 from course.exercises.common import (
     LONG,
@@ -31,6 +30,7 @@ from course.exercises.common import (
     single,
     sweeps,
     usual,
+    with_integers,
 )
 
 T, B, D, H, K = 5, 3, 2, 4, 6
@@ -383,28 +383,6 @@ def _pack_truth(x: np.ndarray, lengths: np.ndarray) -> Arrays:
         rows += alive
         counts.append(float(len(alive)))
     return np.array(rows, np.float64), np.array(counts)
-
-
-def _with_integers(*names: str) -> Callable[[Any, Sequence[str]], tuple[Any, ...]]:
-    """Unpack an answer of which some outputs are whole numbers, as they should be."""
-
-    def unpack(raw: Any, all_names: Sequence[str]) -> tuple[Any, ...]:
-        values = as_outputs(raw, all_names)
-        return tuple(
-            _as_float(value) if name in names else value
-            for name, value in zip(all_names, values, strict=True)
-        )
-
-    return unpack
-
-
-def _as_float(value: Any) -> Any:
-    """Integers as floats; anything else as it is, to be judged by its type."""
-    try:
-        array = np.asarray(value)
-    except Exception:  # a student's object may raise anything from __array__
-        return value
-    return array.astype(np.float64) if array.dtype.kind in "iu" else value
 
 
 # 2.8 to 2.10, log-likelihoods.
@@ -930,7 +908,7 @@ CHAPTER = Chapter(
             (Output("data", ("N", "D")), Output("counts", ("T",))),
             _pack_cases,
             _pack_truth,
-            unpack=_with_integers("counts"),
+            unpack=with_integers("counts"),
         ),
         Exercise(
             "unfolding.log_end",
@@ -971,7 +949,7 @@ CHAPTER = Chapter(
             (Output("k", ("B",)),),
             _pick_cases,
             _pick_truth,
-            unpack=_with_integers("k"),
+            unpack=with_integers("k"),
         ),
         _sampler("end", "2.12", "Sample until the end symbol", "(2.11), (2.16)"),
         _sampler("halt", "2.13", "Sample with a halting decision", "(2.12), (2.16)"),
