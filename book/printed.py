@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Route
 
 PARTS = BOOK / "_print"
-ORIGIN = "http://book.invalid"  # no machine has this name: answer() speaks for it
+ORIGIN = "https://book.invalid"  # no machine has this name: answer() speaks for it
 LEFT, TOP = 20.0, 22.0  # the margins in print.css, in millimetres
 POINTS = 72 / 25.4
 WIDTH = round((210 - 2 * LEFT) * 96 / 25.4)  # of the text, in the browser's pixels

@@ -125,8 +125,18 @@ def test_an_exception_says_where_and_with_what_it_was_called():
     number = raises_here.__code__.co_firstlineno + 1
     assert lines == (
         f'in raises_here, line {number}: raise ValueError("of no use\\nat all")',
-        "it was called with x (3,), grads [(3,), (2,)], n = 0.1235, m = 7",
+        "it was called with x (3,)",
     )
+
+
+def refuses_them():
+    raise TypeError("called with nothing")
+
+
+def test_without_a_frame_of_the_answer_the_names_are_the_case_s():
+    given = {"x": X, "grads": [X, X[:2]], "n": 0.123456, "m": 7, "also": "this", "cell.W": X}
+    finding = call(lambda function, args: function(**args), refuses_them, given).finding
+    assert finding.lines[-1] == ("it was called with x (3,), grads [(3,), (2,)], n = 0.1235, m = 7")
 
 
 def call_of(answer) -> tuple[str, str, tuple[str, ...]]:
