@@ -47,12 +47,14 @@ def progress(name: str | None = None) -> None:
     bar = "".join(MARK[outcome] for _, outcome, _ in rows)
     heading = f"{bar}  {right} of {len(rows)} right, {earned:g} of {total:g} points"
     width = max(len(exercise.name) for exercise, _, _ in rows)
+    digits = max(len(each.number) for each in (*found.exercises, *found.questions))
     text = [heading]
     cells = []
     for exercise, outcome, points in rows:
         partial = f" ({points:g} of {exercise.total:g} points)" if exercise.parts else ""
         text.append(
-            f"  {MARK[outcome]} {exercise.number}  {exercise.name:<{width}}  {outcome}{partial}"
+            f"  {MARK[outcome]} {exercise.number:<{digits}}"
+            f"  {exercise.name:<{width}}  {outcome}{partial}"
         )
         cells.append(
             f"<tr><td>{MARK[outcome]}</td><td>{exercise.number}</td>"
@@ -60,7 +62,7 @@ def progress(name: str | None = None) -> None:
             f"<td style='text-align: left'>{outcome}{partial}</td></tr>"
         )
     for question in found.questions:
-        text.append(f"    {question.number}  {question.title}: read by your instructor")
+        text.append(f"    {question.number:<{digits}}  {question.title}: read by your instructor")
         cells.append(
             f"<tr><td></td><td>{question.number}</td><td style='text-align: left'>"
             f"{escape(question.title)}</td><td style='text-align: left'>read by your instructor"
