@@ -47,7 +47,8 @@ def progress(name: str | None = None) -> None:
     bar = "".join(MARK[outcome] for _, outcome, _ in rows)
     heading = f"{bar}  {right} of {len(rows)} right, {earned:g} of {total:g} points"
     width = max(len(exercise.name) for exercise, _, _ in rows)
-    digits = max(len(each.number) for each in (*found.exercises, *found.questions))
+    numbers = [each.number for each in found.exercises] + [each.number for each in found.questions]
+    digits = max(map(len, numbers))
     text = [heading]
     cells = []
     for exercise, outcome, points in rows:
