@@ -557,7 +557,9 @@ def sample_length(step, params, state, q, K, u):
 # are closed. Below stand three exact networks for this law, one for each ending; their state is the
 # number of open brackets. Your samplers draw from each, and your log-likelihoods judge what the
 # others drew. By (2.18) all three curves must lie on the law, and the mean of $-\log P$ must be the
-# entropy, whoever judges.
+# entropy, whoever judges, up to chance: a thousand strings have a standard error, which is printed.
+# A string that is not over after 40 symbols is cut. It is counted, and not judged: what would two
+# of them do to the mean?
 
 # %%
 from math import comb, log
@@ -669,11 +671,15 @@ if __name__ == "__main__":
 
         if ready(*(f"unfolding.sample_{how}" for how in ("end", "halt", "length")), quiet=True):
             entropy = -sum(P * log(P / ways(1, t - 1)) for P, t in zip(law, lengths, strict=True))
-            print(f"entropy {entropy:.3f} nats; mean of -log P over 1000 strings:")
+            print(f"entropy {entropy:.3f} nats; mean of -log P, judged by each of the three:")
             for name, some in drawn.items():
-                said = [np.mean([j(y) for y in some]) for j in (judged_end, judged_halt)]
-                said.append(np.mean([judged_length(y) for y in some]))
-                print(f"  drawn by {name:>12}:", "  ".join(f"{value:.3f}" for value in said))
+                whole = [y for y in some if 2 * sum(y) == len(y)]  # as many closed as opened
+                judges = judged_end, judged_halt, judged_length
+                said = np.array([[judge(y) for y in whole] for judge in judges])
+                means = "  ".join(f"{value:.3f}" for value in said.mean(1))
+                error = said[0].std() / np.sqrt(len(whole))
+                cut = len(some) - len(whole)
+                print(f"  drawn by {name:>12}: {means}  ± {error:.3f}, {cut} cut")
 
 # %% [markdown]
 # ## Exercise 2.15: the same in PyTorch

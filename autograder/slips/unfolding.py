@@ -742,6 +742,22 @@ def length_one_softmax(q, o, y, lengths):
     return symbols + everything[np.arange(len(q)), lengths - 1]
 
 
+@slip("unfolding.log_length", "P(tau) is added, not its logarithm", rung="probes", read="(2.15)")
+def length_no_logarithm(q, o, y, lengths):
+    """Every factor of the product becomes a logarithm."""
+    p = np.exp(right.log_softmax(q))[np.arange(len(q)), lengths - 1]
+    return length_missing(q, o, y, lengths) + p
+
+
+@slip("unfolding.log_length", "the exponential overflows", rung="properties", read="(2.15)")
+def length_overflow(q, o, y, lengths):
+    """The logarithm of a rounded softmax; log_softmax is given."""
+    with np.errstate(all="ignore"):
+        p = np.exp(q) / np.exp(q).sum(-1, keepdims=True)
+        log_p = np.log(p[np.arange(len(q)), lengths - 1])
+    return length_missing(q, o, y, lengths) + log_p
+
+
 # Sampling.
 
 
@@ -971,6 +987,20 @@ def sample_halt_without_last(step, params, state, K, u):
         if to_halt < 1 / (1 + np.exp(-s)):
             break
         y.append(symbol)
+    return y
+
+
+@slip("unfolding.sample_halt", "each symbol is read twice", rung="probes", read="(2.12)")
+def sample_halt_twice(step, params, state, K, u):
+    """One step gives both: the halting score of the symbol, and the scores of the next one."""
+    y, x = [], np.zeros(K)
+    for to_draw, to_halt in u:
+        state, (o, _) = step(params, state, x)
+        y.append(int(right.pick(o, to_draw)))
+        x = np.eye(K)[y[-1]]
+        state, (_, s) = step(params, state, x)
+        if to_halt < 1 / (1 + np.exp(-s)):
+            break
     return y
 
 
