@@ -127,6 +127,7 @@ def test_it_says_what_it_is_and_nothing_of_the_machine(pdf, path):
     config = yaml.safe_load((BOOK / "_config.yml").read_text(encoding="utf-8"))
     assert pdf.metadata.title == config["title"]
     assert pdf.metadata.author == config["author"]
+    assert pdf.pdf_header == "%PDF-1.4", "the form that Chromium writes"
     assert pdf.root_object["/Lang"] == "en"
     assert pdf.root_object["/MarkInfo"]["/Marked"], "tagged, for screen readers"
     said = path.read_bytes()
