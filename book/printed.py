@@ -168,6 +168,7 @@ def finish(pdf: PdfReader, headings: list[Heading], out: Path) -> None:
     """Write the PDF with an outline, and with data about it."""
     logging.getLogger("pypdf").setLevel(logging.ERROR)  # it warns of objects that it copied twice
     writer = PdfWriter(clone_from=pdf)
+    writer.pdf_header = pdf.pdf_header
     places: dict[str, Any] = writer.root_object["/Dests"].get_object()
     for place in places.values():
         array: ArrayObject = place.get_object()

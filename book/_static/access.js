@@ -28,7 +28,8 @@
   // What scrolls inside itself must be reached by keys.
   function reachable() {
     const boxes = document.querySelectorAll(
-      ".math, pre, .pst-scrollable-table-container, .rnn-wide-table, article table, .rnn-text");
+      ".math, pre, .pst-scrollable-table-container, .rnn-wide-table, .rnn-scroll, article table,"
+      + ".rnn-text");
     boxes.forEach((box) => {
       const style = getComputedStyle(box);
       const scrolls = /auto|scroll/.test(style.overflowX + style.overflowY)
