@@ -16,10 +16,12 @@ import sys
 import threading
 from html.parser import HTMLParser
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import pytest
 import yaml
+
+from course import yours
 
 ROOT = Path(__file__).resolve().parent.parent
 BOOK = ROOT / "book"
@@ -106,7 +108,8 @@ def test_page_loads_nothing_from_elsewhere(html, name):
         assert (path.parent / url.path).is_file(), f"{name}: {address}"
     assert sum("tex-chtml" in address for address in page.loads) <= 1
     text = path.read_text(encoding="utf-8")
-    for other in ("unpkg.com", "jsdelivr", "cdnjs", "googleapis", "binder"):
+    links = () if yours.REPOSITORY else ("binder",)
+    for other in ("unpkg.com", "jsdelivr", "cdnjs", "googleapis", *links):
         assert other not in text
 
 
@@ -517,11 +520,24 @@ def test_theme_switch(chromium, html):
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("scheme", ["file", "http"])
-def test_search_finds(chromium, html, served, scheme):
+@pytest.mark.parametrize(
+    ("scheme", "asked", "leads"),
+    [
+        ("file", "truncated", "03-bptt.html"),
+        ("http", "truncated", "03-bptt.html"),
+        ("file", "BPTT", "glossary.html#term-BPTT"),
+        ("file", "teacher forcing", "04-taxonomy.html#teacher-forcing"),
+        ("file", "grad_h", "03-bptt.html"),
+        ("file", "lstm_backward", "05-gates.html"),
+        ("file", "3.9", "03-bptt.html#eq-3-9"),
+    ],
+)
+def test_search_finds(chromium, html, served, scheme, asked, leads):
     with Opened(chromium, base_of(scheme, html, served)) as opened:
-        page = opened.go("search.html?q=truncated")
-        page.locator("#search-results li a").first.wait_for(timeout=10_000)
+        page = opened.go(f"search.html?q={quote(asked)}")
+        page.locator("#search-results li > a").first.wait_for(timeout=10_000)
+        links = page.locator("#search-results li > a").all()
+        assert leads in [each.get_attribute("href") for each in links]
         assert not opened.elsewhere
         if scheme == "http":  # a browser lets no script read the text of file:// pages
             assert not opened.complaints

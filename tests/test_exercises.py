@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 
-from autograder import slip, verify
+from autograder import build, slip, verify
 from course import fixtures, hints
 from course.exercise import CHAPTERS, PUBLIC_SEED, chapter, find
 
@@ -50,6 +50,26 @@ def test_every_exercise_has_three_slips_and_every_slip_a_title_of_its_own():
     for exercise in EXERCISES:
         titles = [(s.title, s.part) for s in SLIPS if s.exercise == exercise.name]
         assert len(set(titles)) == len(titles)
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_the_books_table_lists_every_exercise_and_question(name):
+    """The chapter's promises: number and name of each, one row each or a row for several."""
+    found = chapter(name)
+    page = (build.HOUSE / f"book/{found.page}.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if line.startswith(f"| {found.number}.")]
+    listed = {each for row in rows for each in re.findall(r"`([\w.]+)`", row.split("|")[2])}
+    numbers = {n for row in rows for n in numbered(row.split("|")[1])}
+    every = [*found.exercises, *found.questions]
+    assert {each.name.split(".")[1] for each in every} == {each.split(".")[-1] for each in listed}
+    assert {each.number for each in every} == numbers
+
+
+def numbered(cell: str) -> list[str]:
+    """The numbers of a cell: "2.12–2.14" are three."""
+    ends = re.findall(r"(\d+)\.(\d+)", cell)
+    first, last = int(ends[0][1]), int(ends[-1][1])
+    return [f"{ends[0][0]}.{n}" for n in range(first, last + 1)]
 
 
 @pytest.mark.parametrize("exercise", EXERCISES, ids=by_name)

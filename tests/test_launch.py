@@ -14,6 +14,7 @@ import sys
 import threading
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import quote
 from zipfile import ZipFile
 
 import pytest
@@ -118,6 +119,22 @@ def build_script():
     return module
 
 
+PAGE = r"""# 3. Back-propagation through time
+
+(eq-3-9)=
+$$
+a = b \tag{3.9}
+$$
+
+See [(3.9)](#eq-3-9). The gradient is `grad_h`; *BPTT* is teacher forcing's friend.
+
+```python
+def lstm_backward(dh):
+    return np.tanh(dh)
+```
+"""
+
+
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
     """A copy of the house with two short pages: one is a chapter with a notebook, one is not."""
@@ -134,7 +151,7 @@ def small(tmp_path_factory):
         "format: jb-book\nroot: index\nchapters: [{file: 03-bptt}, {file: 09-later}]\n"
     )
     (root / "book/index.md").write_text("# Small\n")
-    (root / "book/03-bptt.md").write_text("# 3. Back-propagation through time\n\nText.\n")
+    (root / "book/03-bptt.md").write_text(PAGE, encoding="utf-8")
     (root / "book/09-later.md").write_text("# 9. A chapter without exercises\n\nText.\n")
     return root
 
@@ -337,4 +354,43 @@ def test_the_bar_fits_and_opens_with_the_keyboard(chromium, published, width):
     bar.locator("summary").focus()
     page.keyboard.press("Enter")
     assert "pip install course.zip" in bar.locator("details p").inner_text()
+    page.close()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(
+    ("asked", "leads"),
+    [
+        ("3.9", "03-bptt.html#eq-3-9"),
+        ("(3.9)", "03-bptt.html#eq-3-9"),
+        ("BPTT", "03-bptt.html"),
+        ("teacher forcing", "03-bptt.html"),
+        ("grad_h", "03-bptt.html"),
+        ("lstm_backward", "03-bptt.html"),
+        ("np.tanh", "03-bptt.html"),
+    ],
+)
+def test_the_search_finds_numbers_names_and_code(chromium, plain, asked, leads):
+    page = chromium.new_page()
+    page.goto(f"{plain.as_uri()}/search.html?q={quote(asked)}")
+    page.locator("#search-results li > a").first.wait_for(timeout=10_000)
+    found = [each.get_attribute("href") for each in page.locator("#search-results li > a").all()]
+    assert leads in found
+    page.close()
+
+
+@pytest.mark.browser
+def test_code_can_be_copied(chromium, plain):
+    """The button copies the code, and nothing else."""
+    page = chromium.new_page()
+    page.goto(f"{plain.as_uri()}/03-bptt.html")
+    page.evaluate(
+        """document.addEventListener('copy', (event) => {
+             window.copied = event.target.value ?? String(getSelection()); }, true)"""
+    )
+    page.locator("div.highlight-python").hover()
+    page.locator("div.highlight-python button.copybtn").click()
+    page.wait_for_function("window.copied !== undefined")
+    copied = page.evaluate("window.copied")
+    assert copied.strip() == "def lstm_backward(dh):\n    return np.tanh(dh)"
     page.close()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 
 from docutils import nodes
+from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.transforms import SphinxTransform
@@ -33,6 +34,24 @@ class HandWrittenTags(SphinxTransform):
                 block["label"] = block["number"] = None
 
 
+class FoundByNumber(SphinxTransform):
+    """Let the book's search, and its index, find an equation by its number.
+
+    A search for digits alone finds no word, but it does find entries of the index.
+    """
+
+    default_priority = 210
+
+    def apply(self, **kwargs: object) -> None:
+        """Enter (3.9) wherever `eq-3-9` is."""
+        for target in list(self.document.findall(nodes.target)):
+            name = target.get("refid") or next(iter(target["ids"]), "")
+            number = re.fullmatch(r"eq-(\d+)-(\d+)", name)
+            if number:
+                entry = ("single", f"({number[1]}.{number[2]})", name, "", None)
+                target.parent.insert(target.parent.index(target), addnodes.index(entries=[entry]))
+
+
 def number_by_chapter(app: Sphinx, env: BuildEnvironment) -> list[str]:
     """Count from one on each page; put the chapter before each number, where there is one."""
     for page, kinds in env.toc_fignumbers.items():
@@ -47,5 +66,6 @@ def number_by_chapter(app: Sphinx, env: BuildEnvironment) -> list[str]:
 def setup(app: Sphinx) -> dict[str, object]:
     """Count after Sphinx has counted, and before any page is written."""
     app.add_transform(HandWrittenTags)
+    app.add_transform(FoundByNumber)
     app.connect("env-get-updated", number_by_chapter, priority=900)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
