@@ -482,7 +482,7 @@ def test_the_exporter_reads_what_it_can(tmp_path):
         (json.dumps({"cells": [{"cell_type": "code", "source": "1"}]}), "", 1),
         (
             "{",
-            "it is not a notebook (line 1: Expecting property name enclosed in double quotes)",
+            f"it is not a notebook ({line})",
             0,
         ),
     ):
