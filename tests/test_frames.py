@@ -319,6 +319,7 @@ def test_what_is_too_deep_or_too_much_is_left_behind():
         (deep,) = deep
     (inside,) = deep
     assert isinstance(inside, frames.Foreign)
+    assert type(inside).__name__ == "structure too deep or too large"
     many = through([1] * (frames.NODES_LIMIT + 5))
     assert many[: frames.NODES_LIMIT - 1] == [1] * (frames.NODES_LIMIT - 1)
     assert all(isinstance(each, frames.Foreign) for each in many[frames.NODES_LIMIT - 1 :])
@@ -386,7 +387,7 @@ def test_frames_arrive_whole_and_in_order():
         assert frames.receive(here) == ({"n": 1}, [b"1"])
         assert frames.receive(here) == ({"n": 2}, [b"22"])
         there.close()
-        with pytest.raises(EOFError, match="the other side is gone"):
+        with pytest.raises(EOFError, match="^the other side is gone$"):
             frames.receive(here)
 
 
@@ -422,12 +423,45 @@ def test_a_frame_in_many_pieces_is_one():
         writer.join()
 
 
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (framed(b'{"blobs": [3]}', b"1234"), "lengths that do not add up"),
+        (framed(b'{"blobs": [true, 3.0]}', b"1234"), "lengths that do not add up"),
+        (framed(b"{}"), "a header of no known form (KeyError)"),
+        (framed(b"5"), "a header of no known form (AttributeError)"),
+        (framed(b"x"), "a header of no known form (JSONDecodeError)"),
+    ],
+)
+def test_what_is_wrong_with_a_frame_is_said(data, words):
+    with pytest.raises(FrameError) as caught:
+        sent(data)
+    assert str(caught.value) == words
+
+
+def test_a_large_body_comes_in_many_reads():
+    body = bytes(range(256)) * (3 << 12)
+    assert sent(framed(json.dumps({"blobs": [len(body)]}).encode(), body)) == ({}, [body])
+
+
+def test_a_frame_that_is_there_is_taken_at_the_last_moment():
+    here, there = socket.socketpair()
+    with here, there:
+        frames.send(there, {"n": 1}, [b"x"])
+        assert frames.receive(here, time.monotonic() + 0.9) == ({"n": 1}, [b"x"])
+
+
 def test_who_is_late_is_not_waited_for():
+    here, there = socket.socketpair()
+    with here, there:
+        there.sendall(framed(b'{"blobs": [4]}', b"", 4))
+        with pytest.raises(TimeoutError):
+            frames.receive(here, time.monotonic() + 0.1)
     here, there = socket.socketpair()
     with here, there:
         with pytest.raises(TimeoutError):
             frames.receive(here, time.monotonic() + 0.05)
-        with pytest.raises(TimeoutError, match="no answer in time"):
+        with pytest.raises(TimeoutError, match="^no answer in time$"):
             frames.receive(here, time.monotonic() - 1)
         frames.send(there, {"n": 1})
         assert frames.receive(here)[0] == {"n": 1}, "without a time, there is no limit"
