@@ -387,7 +387,7 @@ def test_frames_arrive_whole_and_in_order():
         assert frames.receive(here) == ({"n": 1}, [b"1"])
         assert frames.receive(here) == ({"n": 2}, [b"22"])
         there.close()
-        with pytest.raises(EOFError, match="^the other side is gone$"):
+        with pytest.raises(EOFError, match=r"^the other side is gone$"):
             frames.receive(here)
 
 
@@ -461,7 +461,7 @@ def test_who_is_late_is_not_waited_for():
     with here, there:
         with pytest.raises(TimeoutError):
             frames.receive(here, time.monotonic() + 0.05)
-        with pytest.raises(TimeoutError, match="^no answer in time$"):
+        with pytest.raises(TimeoutError, match=r"^no answer in time$"):
             frames.receive(here, time.monotonic() - 1)
         frames.send(there, {"n": 1})
         assert frames.receive(here)[0] == {"n": 1}, "without a time, there is no limit"
