@@ -313,13 +313,57 @@ def test_arrays_arrive_as_they_were(array):
         assert np.array_equal(back, sent_one)
 
 
-def test_what_is_too_deep_or_too_much_is_left_behind():
-    deep = through(nested(9))
+def under(value: list) -> dict:
+    return {"a": value[0]}
+
+
+@pytest.mark.parametrize("kind", [list, tuple, under])
+def test_what_is_too_deep_is_left_behind(kind):
+    deep = through(nested(8, kind))
     for _ in range(8):
-        (deep,) = deep
-    (inside,) = deep
-    assert isinstance(inside, frames.Foreign)
-    assert type(inside).__name__ == "structure too deep or too large"
+        (deep,) = deep.values() if kind is under else deep
+    assert deep is None
+    deep = through(nested(9, kind))
+    for _ in range(9):
+        (deep,) = deep.values() if kind is under else deep
+    assert isinstance(deep, frames.Foreign)
+    assert type(deep).__name__ == "structure too deep or too large"
+
+
+@pytest.mark.parametrize("wrap", ["list", "tuple", "dict"])
+def test_what_arrives_may_be_as_deep_and_no_deeper(wrap):
+    def deep(depth):
+        tree: dict = {"plain": 1}
+        for _ in range(depth):
+            tree = {wrap: [["a", tree]] if wrap == "dict" else [tree]}
+        return tree
+
+    frames.unpack(deep(9), [])
+    with pytest.raises(FrameError, match=r"^a value of no known form$"):
+        frames.unpack(deep(10), [])
+
+
+@pytest.mark.parametrize(
+    ("tree", "words"),
+    [
+        ({"plain": [1]}, "a plain value that is none"),
+        ({"other": 1}, "a value of no known form"),
+        (5, "a value of no known form"),
+        (array(dtype="O"), "an array of no allowed form"),
+        (array(shape=[2]), "an array of another length than it says"),
+        (array(array=1), "a value of no known form (IndexError)"),
+        ({"array": 0}, "a value of no known form (KeyError)"),
+        ({"list": 5}, "a value of no known form (TypeError)"),
+        ({"float": "x"}, "a value of no known form (ValueError)"),
+    ],
+)
+def test_what_is_wrong_with_a_value_is_said(tree, words):
+    with pytest.raises(FrameError) as caught:
+        frames.unpack(tree, [b"12345678"])
+    assert str(caught.value) == words
+
+
+def test_what_is_too_much_is_left_behind():
     many = through([1] * (frames.NODES_LIMIT + 5))
     assert many[: frames.NODES_LIMIT - 1] == [1] * (frames.NODES_LIMIT - 1)
     assert all(isinstance(each, frames.Foreign) for each in many[frames.NODES_LIMIT - 1 :])
@@ -342,15 +386,6 @@ def test_names_of_what_is_left_behind_are_short():
 
 
 def test_unpacking_has_limits_of_its_own():
-    def deep(depth):
-        tree: dict = {"plain": 1}
-        for _ in range(depth):
-            tree = {"list": [tree]}
-        return tree
-
-    assert frames.unpack(deep(9), []) == [[[[[[[[[1]]]]]]]]]
-    with pytest.raises(FrameError):
-        frames.unpack(deep(10), [])
     wide = [{"plain": 1}] * (2 * frames.NODES_LIMIT - 1)
     assert len(frames.unpack({"list": wide}, [])) == len(wide)
     with pytest.raises(FrameError):
