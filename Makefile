@@ -64,12 +64,13 @@ links: .venv/installed ## whether the addresses in the book answer; needs a netw
 
 # `make coverage TESTS=tests/test_checks.py` looks at a part.  What runs in the jail is not seen:
 # nothing may leave it.
-coverage: .venv/installed ## which lines the tests reach, to build/coverage/index.html
+coverage: .venv/installed ## which lines the tests reach; 95 % at least; to build/coverage/index.html
 	@rm -rf build/coverage && mkdir -p build/coverage
 	$(BIN)/coverage run -m pytest -n 2 --dist loadfile $(TESTS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage html --quiet
-	@$(BIN)/coverage report | tee build/coverage/report.txt
+	@$(BIN)/coverage report > build/coverage/report.txt; cat build/coverage/report.txt
+	@test -n "$(TESTS)" || $(BIN)/coverage report --fail-under=95 --format=total
 
 # mutmut has an environment of its own, which sees what the project's has installed.
 MUTMUT = mutmut==3.8.1

@@ -264,6 +264,12 @@ def test_a_part_that_is_steady_does_not_waver_because_another_does():
     assert "called again" not in " ".join(climbing.climb("b").lines)
 
 
+def test_a_part_may_waver_beside_one_that_is_not_begun():
+    count = itertools.count(1)
+    climbing = ladder(lambda x: (2 * x + next(count), None), exercise(points=PARTS))
+    assert "called again" in " ".join(climbing.climb("a").lines)
+
+
 def test_a_wrong_answer_that_fails_the_second_time_does_not_waver():
     count = itertools.count()
 

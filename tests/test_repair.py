@@ -9,7 +9,8 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from autograder.repair import Trusted, read, repaired
+from autograder import repair
+from autograder.repair import Known, Repair, SubmissionExporter, Trusted, WriteOff, read, repaired
 
 ANSWER = Trusted("bptt-f", "code", "raise NotImplementedError", "c1", solution=True)
 TEST = Trusted("test-bptt-f", "code", 'check("f")', "c2", grade=True, locked=True, points=3)
@@ -271,3 +272,241 @@ def test_an_older_notebook_is_read():
     )
     notebook, why = read(text)
     assert (why, notebook.cells[0].source) == ("", "x = 1")
+
+
+# What is changed, in words.
+
+
+@pytest.mark.parametrize(
+    ("change", "note"),
+    [
+        ({"points": 100}, "its points were changed, from 3 to 100"),
+        ({"points": 2.5}, "its points were changed, from 3 to 2.5"),
+        ({"points": "many"}, "its points were changed, from 3 to what is no number"),
+        ({"points": 10**9}, "its points were changed, from 3 to what is no number"),
+        ({"points": 10**9 - 1}, "its points were changed, from 3 to 1e+09"),
+        ({"points": None}, "its points were changed, from 3 to none"),
+        ({"grade": False}, "its nbgrader marks were changed"),
+        ({"solution": True}, "its nbgrader marks were changed"),
+        ({"locked": False}, "its nbgrader marks were changed"),
+        ({"task": True}, "its nbgrader marks were changed"),
+    ],
+)
+def test_a_changed_mark_is_said(change, note):
+    cells = submitted()
+    cells[1].metadata.nbgrader.update(change)
+    assert repaired(cells, TRUSTED)[1] == [f"test-bptt-f: {note}"]
+
+
+def test_points_on_a_cell_that_has_none_are_said():
+    cells = submitted()
+    cells[0].metadata.nbgrader.points = 5
+    assert repaired(cells, TRUSTED)[1] == ["bptt-f: its points were changed, from none to 5"]
+
+
+def test_several_changes_are_said_in_order():
+    cells = submitted()
+    cells[1].cell_type = "raw"
+    cells[1].source = " "
+    cells[1].metadata.nbgrader = {}
+    cells[1].metadata.tags = ["a"]
+    assert repaired(cells, TRUSTED)[1] == [
+        "test-bptt-f: was made a raw cell",
+        "test-bptt-f: its locked text was changed",
+        "test-bptt-f: its points were changed, from 3 to none",
+        "test-bptt-f: its nbgrader marks were changed",
+        "test-bptt-f: had tags",
+    ]
+
+
+def test_white_space_around_a_locked_text_is_no_change():
+    cells = submitted()
+    cells[1].source = f"\n {TEST.source} \n"
+    cells, notes = repaired(cells, TRUSTED)
+    assert notes == []
+    assert cells[1].source == TEST.source
+
+
+@pytest.mark.parametrize("flag", ["grade", "solution", "locked", "task"])
+def test_a_claim_of_any_kind_is_said(flag):
+    own = new_code_cell("1", metadata={"nbgrader": {"grade_id": "mine", flag: True}})
+    assert repaired([*submitted(), own], TRUSTED)[1] == [
+        "a cell claimed to be graded, and is not one of this notebook's"
+    ]
+
+
+def test_a_name_alone_is_no_claim():
+    own = new_code_cell("1", metadata={"nbgrader": {"grade_id": "mine"}})
+    cells, notes = repaired([*submitted(), own], TRUSTED)
+    assert notes == []
+    assert cells[-1].metadata == {}
+
+
+def test_ids_stay_where_they_can_and_are_the_same_every_time():
+    cells = [*submitted(), *(new_code_cell("1", id="own") for _ in range(2))]
+    cells[2].id = "bptt-f"  # what belongs to a trusted cell
+    first, _ = repaired(copy.deepcopy(cells), TRUSTED)
+    again, _ = repaired(copy.deepcopy(cells), TRUSTED)
+    ids = [cell.id for cell in first]
+    assert ids == [cell.id for cell in again]
+    assert len(set(ids)) == len(ids)
+    assert ids[:2] == ["bptt-f", "test-bptt-f"]
+    assert ids[-2] == "own"
+    assert all(len(each) == 12 for each in (ids[2], ids[-1]))
+
+
+# Reading.
+
+
+def test_why_it_could_not_be_read_is_said():
+    for text, why in (
+        ("", "the file is empty"),
+        (" \n", "the file is empty"),
+        ('{"a": 1,\n b}', "line 2: Expecting property name enclosed in double quotes"),
+        ("[" * 100_000, "it is nested too deeply"),
+        ("{}", "it has no list of cells"),
+        ("," * 1_000_001, "it holds more than 1000000 values"),
+        (
+            json.dumps({"cells": [1] * 5001}),
+            "it has 5001 cells, and no more than 5000 are looked at",
+        ),
+    ):
+        notebook, said = read(text)
+        assert said == f"it is not a notebook ({why})"
+        assert notebook.cells == []
+    assert read(json.dumps({"cells": [1] * 5000}))[1] == ""
+
+
+def test_bytes_are_read_as_text_in_utf_8(monkeypatch):
+    text = json.dumps({"cells": [], "metadata": {"a": "ü"}}, ensure_ascii=False)
+    for data in (text.encode(), text.encode("utf-8-sig")):
+        notebook, why = repair.read_bytes(data)
+        assert (why, notebook.metadata.a) == ("", "ü")
+    assert repair.read_bytes(text.encode("utf-16"))[1] == (
+        "it is not a notebook (not a text in UTF-8)"
+    )
+    monkeypatch.setattr(repair, "BYTES", 3 << 20)
+    assert repair.read_bytes(b" " * (3 << 20))[1] == "it is not a notebook (the file is empty)"
+    notebook, why = repair.read_bytes(b" " * (3 << 20) + b" ")
+    assert (why, notebook.cells) == ("it is not a notebook (more than 3 MB)", [])
+
+
+def test_of_a_file_no_more_than_that_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(repair, "BYTES", 4)
+    path = tmp_path / "a.ipynb"
+    path.write_bytes(b"1234567")
+    assert repair.beginning(path) == b"12345"
+    assert repair.read_file(path)[1].startswith("it is not a notebook (more than")
+    with pytest.raises(OSError, match="No such file"):
+        repair.read_file(tmp_path / "none.ipynb")
+
+
+def test_metadata_that_is_none_is_left_out():
+    for given, kept in (({"a": 1}, {"a": 1}), ([1], {}), (None, {})):
+        notebook, why = read(json.dumps({"cells": [], "metadata": given}))
+        assert (why, notebook.metadata, notebook.nbformat_minor) == ("", kept, 5)
+
+
+def test_of_an_unsound_cell_text_and_plain_marks_are_kept():
+    marks = {"grade_id": "q", "points": 3, "grade": True, "more": [1], "odd": "\u00fc"}
+    raw = {"cell_type": "code", "source": "x\ud800", "metadata": {"nbgrader": marks}, "id": "q"}
+    (cell,) = read(json.dumps({"cells": [raw]}))[0].cells
+    assert (cell.cell_type, cell.source, cell.id) == ("code", "x?", "q")
+    assert cell.metadata == {"nbgrader": {"grade_id": "q", "points": 3, "grade": True}}
+    (text,) = read(json.dumps({"cells": [{**raw, "cell_type": "heading"}]}))[0].cells
+    assert text.cell_type == "markdown"
+    (bare,) = read(json.dumps({"cells": [{"cell_type": "code", "source": 5}]}))[0].cells
+    assert (bare.source, bare.metadata) == ("", {})
+    (joined,) = read(json.dumps({"cells": [{**raw, "source": ["a", 5, "b"]}]}))[0].cells
+    assert joined.source == "ab"
+
+
+# The steps that nbgrader calls.
+
+
+def stepped(cells, damaged="", known=TRUSTED):
+    step = Repair()
+    step.known = Known(tuple(known), '{"name": "python3"}')
+    nb = new_notebook(cells=cells)
+    nb.metadata["widgets"] = {"x": 1}
+    resources = {"nbgrader": {"student": "ada"}}
+    if damaged:
+        resources[repair.KEY] = {"damaged": damaged}
+    back, after = step.preprocess(nb, resources)
+    assert back is nb
+    assert after is resources
+    return nb
+
+
+def test_the_step_leaves_a_sound_notebook_without_a_word():
+    nb = stepped(submitted())
+    assert names(nb.cells) == names(submitted())
+    assert nb.metadata == {
+        "kernelspec": {"name": "python3"},
+        "language_info": {"name": "python"},
+        repair.KEY: {"damaged": "", "repairs": []},
+    }
+
+
+def test_the_step_says_on_top_what_it_repaired():
+    nb = stepped(submitted()[1:])
+    note = "bptt-f: was deleted; it is back, as not attempted"
+    assert nb.cells[0].source == (
+        f"**Before it was graded, this notebook was repaired:**\n\n- {note}"
+    )
+    assert (nb.cells[0].cell_type, nb.cells[0].id) == ("markdown", "repairs")
+    assert nb.metadata[repair.KEY] == {"damaged": "", "repairs": [note]}
+    check_whole(nb.cells[1:], (ANSWER.source, "because"))
+
+
+def test_the_step_says_on_top_that_nothing_could_be_read():
+    nb = stepped([], damaged="it is not a notebook")
+    assert nb.cells[0].source == (
+        "**This notebook could not be read, and nothing of it was graded:**\n\n"
+        "- it is not a notebook"
+    )
+    assert nb.metadata[repair.KEY] == {"damaged": "it is not a notebook", "repairs": []}
+    assert len(nb.cells) == 1 + len(TRUSTED)
+
+
+def test_the_note_s_id_is_no_other_cell_s():
+    own = new_code_cell("1", id="repairs")
+    nb = stepped([*submitted()[1:], own])
+    assert len({cell.id for cell in nb.cells}) == len(nb.cells)
+
+
+def test_the_exporter_reads_what_it_can(tmp_path):
+    path = tmp_path / "a.ipynb"
+    line = "line 1: Expecting property name enclosed in double quotes"
+    for text, damage, count in (
+        (json.dumps({"cells": [{"cell_type": "code", "source": "1"}]}), "", 1),
+        (
+            "{",
+            f"it is not a notebook ({line})",
+            0,
+        ),
+    ):
+        path.write_text(text)
+        with path.open() as stream:
+            made, resources = SubmissionExporter().from_file(stream)
+        assert resources[repair.KEY] == {"damaged": damage}
+        assert len(json.loads(made)["cells"]) == count
+        with path.open() as stream:
+            given: dict = {"mine": 1}
+            _, resources = SubmissionExporter().from_file(stream, given)
+        assert resources["mine"] == 1
+
+
+def test_what_could_not_be_run_has_an_error_in_every_check():
+    step = WriteOff(reason="it ended twice")
+    nb = new_notebook(cells=submitted())
+    nb, _ = step.preprocess(nb, {})
+    assert nb.cells[1].outputs == [
+        {
+            "output_type": "error",
+            "ename": "NotGraded",
+            "evalue": "it ended twice",
+            "traceback": ["NotGraded: it ended twice"],
+        }
+    ]
+    assert all(not cell.get("outputs") for n, cell in enumerate(nb.cells) if n != 1)

@@ -111,6 +111,30 @@ def test_a_card_shows_how_far_the_answer_climbed():
     assert "attempted" not in rungs
 
 
+CARD = (
+    '<div style="border-left: 4px solid rgb(213, 94, 0); background: rgba(213, 94, 0, 0.10);'
+    ' padding: 0.5em 0.9em; margin: 0.3em 0; border-radius: 3px; overflow-wrap: anywhere">'
+    "<div><strong>✗ toy.both (exercise 0.1): wrong</strong></div>"
+    '<div style="font-size: 0.85em; margin: 0.2em 0">'
+    '<span style="opacity: 0.75; white-space: nowrap">✓ runs</span> &ensp; '
+    '<span style="font-weight: 700; white-space: nowrap">✗ shapes</span> &ensp; '
+    '<span style="opacity: 0.75; white-space: nowrap">· arguments</span> &ensp; '
+    '<span style="opacity: 0.75; white-space: nowrap">· probes</span> &ensp; '
+    '<span style="opacity: 0.75; white-space: nowrap">· values</span> &ensp; '
+    '<span style="opacity: 0.75; white-space: nowrap">· properties</span></div>'
+    '<div style="white-space: pre-wrap">a is None</div>'
+    '<div style="white-space: pre-wrap">read (0.1), then: hint(&quot;toy.both&quot;, 1)</div></div>'
+)
+
+
+def test_a_card_to_the_letter():
+    assert as_html(Report(TOY, None, "wrong", "shapes", "main", "a is None")) == CARD
+    right = as_html(Report(TOY, None, "right"))
+    assert right.endswith(
+        'anywhere"><div><strong>✓ toy.both (exercise 0.1): right</strong></div></div>'
+    )
+
+
 @pytest.mark.parametrize(
     "report",
     [
@@ -250,7 +274,7 @@ def test_the_table_of_progress_is_escaped(monkeypatch):
     ):
         assert "".join(map(cell, (number, name, title, said))) + "</tr>" in html
     rows = len(chapter("bptt").exercises) + len(chapter("bptt").questions)
-    assert html.count("<tr>") == html.count("</tr>") == rows
+    assert html.count("<tr>") == html.count("</tr>") == rows == 1 + html.count("</tr><tr>")
     assert shown["text"].splitlines()[0].endswith("1 of 10 right, 5 of 30 points")
     assert (
         "<strong>3. Back-propagation through time: 1 of 10 right, 5 of 30 points</strong>" in html
@@ -280,7 +304,9 @@ def test_what_the_class_leaves_out_is_never_ready(monkeypatch, capsys):
     monkeypatch.setattr(standing, "chapter", lambda name: without)
     right("forward")
     right("loss")
-    assert not ready("bptt.forward", "bptt.loss")
+    assert ready("bptt.loss")
+    assert not ready("bptt.forward", "bptt.loss", "bptt.grad_o")
     assert capsys.readouterr().out == (
-        "This cell runs once these checks are right: 3.1 (left out in this class).\n"
+        "This cell runs once these checks are right: 3.1 (left out in this class),"
+        " 3.3 (bptt.grad_o).\n"
     )
