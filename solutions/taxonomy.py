@@ -554,22 +554,22 @@ if __name__ == "__main__":
             torch.manual_seed(0)
             rng = np.random.default_rng(0)
             embedding = torch.nn.Embedding(len(vocabulary), 16)
-            rnn = torch.nn.RNN(16, 32, bidirectional=both)
+            network = torch.nn.RNN(16, 32, bidirectional=both)
             readout = torch.nn.Linear(64 if both else 32, 3)
-            layers = torch.nn.ModuleList([embedding, rnn, readout])
+            layers = torch.nn.ModuleList([embedding, network, readout])
             adam = torch.optim.Adam(layers.parameters(), lr=1e-2)
             for _ in range(200):
                 length = rng.choice(lengths)
                 batch = rng.choice(np.flatnonzero(lengths == length), 64)
                 words, tags = (torch.from_numpy(a[:length, batch]) for a in (x, y))
-                o = readout(rnn(embedding(words))[0])
+                o = readout(network(embedding(words))[0])
                 loss = torch.nn.functional.cross_entropy(o.flatten(0, 1), tags.flatten())
                 adam.zero_grad()
                 loss.backward()
                 adam.step()
-            with torch.no_grad():
+            with torch.inference_mode():
                 said = [
-                    readout(rnn(embedding(torch.from_numpy(vocabulary.encode([words])[0])))[0])
+                    readout(network(embedding(torch.from_numpy(vocabulary.encode([words])[0])))[0])
                     .argmax(-1)[:, 0]
                     .numpy()
                     for words in test.words
