@@ -13,7 +13,7 @@ from course.exercise import Output, Tolerance
 
 SINGLE = Tolerance(1e-4, "float32 keeps about 7 digits, and a sum of many terms loses some")
 
-SINGLE_FOR_DOUBLE = 1e4
+SINGLE_FOR_DOUBLE = 3e4
 """How much more float32 may lose than float64: a sum that cancels loses digits in both."""
 
 SMALL = 1e-3

@@ -653,12 +653,12 @@ def nearly(by):
 def test_single_precision_is_no_licence(capsys):
     check("bptt.forward", nearly(1e-6))
     text = said(capsys, "bptt.forward", nearly(5e-5))
-    assert "limit 1e-05: float32" in text
+    assert "limit 3e-05: float32" in text
 
 
 def test_a_sum_that_cancels_may_lose_more_digits_in_single_precision_too():
     loose = Tolerance(1e-8, "cancels")
-    assert in_single(ROUNDING).limit == pytest.approx(1e-5)
+    assert in_single(ROUNDING).limit == pytest.approx(3e-5)
     assert in_single(loose).limit == pytest.approx(SINGLE.limit)
     assert in_single(Tolerance(1e-2, "noise")).limit == 1e-2
 

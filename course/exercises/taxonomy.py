@@ -775,7 +775,7 @@ def _glimpse_inputs(rng: np.random.Generator, batch: int = 3, scales: int = 2) -
 
 def _glimpse_cases(rng: np.random.Generator) -> list[Case]:
     sharp, edge, main = _glimpse_inputs(rng, scales=1), _glimpse_inputs(rng), _glimpse_inputs(rng)
-    edge["centre"] = np.array([[-1.0, -1.0], [1.0, 0.9], [-0.1, 1.0]])
+    edge["centre"] = np.array([[-1.0, -1.0], [1.0, 0.9], [-1.0, -0.25]])
     middle = {**_glimpse_inputs(rng, scales=1), "centre": np.zeros((3, 2))}
     return [
         Case(
@@ -792,7 +792,13 @@ def _glimpse_cases(rng: np.random.Generator) -> list[Case]:
             _glimpse_inputs(rng, batch=1),
             "the second is 8 pixels wide, about the same place, means of 2 by 2",
         ),
-        Case("at the edge", "probes", edge, "beyond the picture all is 0, and counts in the means"),
+        Case(
+            "at the edge",
+            "probes",
+            edge,
+            "beyond the picture all is 0, and counts in the means; -0.25 lies between the columns 4"
+            " and 5: 5",
+        ),
         Case("random input", "values", main, "two patches of three pictures"),
         Case("three patches", "properties", _glimpse_inputs(rng, scales=3), "16 pixels wide"),
         Case(
