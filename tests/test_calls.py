@@ -107,6 +107,17 @@ def ends_in_nothing(x):
     x + 1
 
 
+def passes(x):
+    pass
+    ...
+    pass
+
+
+def test_lines_that_do_nothing_are_no_beginning():
+    assert is_empty(passes)
+    assert stopped(passes)[0] == "attempted"
+
+
 def test_a_function_that_does_something_has_been_begun():
     assert made(ends_in_nothing).finding is None
     assert not is_empty(ends_in_nothing)
@@ -125,13 +136,14 @@ def test_an_exception_says_where_and_with_what_it_was_called():
     number = raises_here.__code__.co_firstlineno + 1
     assert lines == (
         f'in raises_here, line {number}: raise ValueError("of no use\\nat all")',
-        "it was called with x (3,), grads [(3,), (2,)], n = 0.1235, m = 7",
+        "it was called with x (3,), grads [(3,), (2,)], n = 0.1235, m = 7, how = 'so'",
     )
 
 
 def call_of(answer) -> tuple[str, str, tuple[str, ...]]:
     """What comes of a call with every kind of argument, handed over as one mapping."""
-    given = {"x": X, "grads": [X, X[:2]], "n": 0.123456, "m": 7, "also": "this", "cell.W": X}
+    given = {"x": X, "grads": [X, X[:2]], "n": 0.123456, "m": 7, "how": "so", "also": "this"}
+    given["cell.W"] = X
     finding = call(lambda function, args: function(args), answer, given).finding
     return finding.rung, finding.headline, finding.lines
 
