@@ -107,6 +107,17 @@ def ends_in_nothing(x):
     x + 1
 
 
+def passes(x):
+    pass
+    ...
+    pass
+
+
+def test_lines_that_do_nothing_are_no_beginning():
+    assert is_empty(passes)
+    assert stopped(passes)[0] == "attempted"
+
+
 def test_a_function_that_does_something_has_been_begun():
     assert made(ends_in_nothing).finding is None
     assert not is_empty(ends_in_nothing)
@@ -134,14 +145,18 @@ def refuses_them():
 
 
 def test_without_a_frame_of_the_answer_the_names_are_the_case_s():
-    given = {"x": X, "grads": [X, X[:2]], "n": 0.123456, "m": 7, "also": "this", "cell.W": X}
+    given = {"x": X, "grads": [X, X[:2]], "n": 0.123456, "m": 7, "how": "so", "also": "this"}
+    given["cell.W"] = X
     finding = call(lambda function, args: function(**args), refuses_them, given).finding
-    assert finding.lines[-1] == ("it was called with x (3,), grads [(3,), (2,)], n = 0.1235, m = 7")
+    assert finding.lines[-1] == (
+        "it was called with x (3,), grads [(3,), (2,)], n = 0.1235, m = 7, how = 'so'"
+    )
 
 
 def call_of(answer) -> tuple[str, str, tuple[str, ...]]:
     """What comes of a call with every kind of argument, handed over as one mapping."""
-    given = {"x": X, "grads": [X, X[:2]], "n": 0.123456, "m": 7, "also": "this", "cell.W": X}
+    given = {"x": X, "grads": [X, X[:2]], "n": 0.123456, "m": 7, "how": "so", "also": "this"}
+    given["cell.W"] = X
     finding = call(lambda function, args: function(args), answer, given).finding
     return finding.rung, finding.headline, finding.lines
 

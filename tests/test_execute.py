@@ -93,8 +93,9 @@ def jails(monkeypatch):
     truth = {each.name: toys.both(each.args["x"]) for each in toys.PUBLIC}
     names = ("toy.both", "toy.twin")
     on_file = {name: Fixture(truth, ()) for name in names}
-    monkeypatch.setattr(fixtures, "of_chapter", lambda name: on_file)
-    monkeypatch.setattr(verify, "reference", lambda exercise: toys.both)
+    references = dict.fromkeys(names, toys.both)
+    monkeypatch.setattr(fixtures, "of_chapter", {"toy": on_file}.__getitem__)
+    monkeypatch.setattr(verify, "reference", lambda exercise: references[exercise.name])
     return opened
 
 
@@ -184,6 +185,7 @@ def test_ready_holds_in_the_second_run_for_what_the_first_has_judged(jails):
     twin = RIGHT.replace("both", "twin")
     scored(notebook(RIGHT, "both", twin, "twin"), {1: (TOY, None), 3: (TWIN, None)})
     assert [jail.right for jail in jails] == [["toy.both"], ["toy.both", "toy.twin"]]
+    assert jails[0].ran == [RIGHT], "nothing behind its last check"
     assert len(jails[0].sent) == len(jails[1].sent), "each is judged once"
 
 
@@ -363,7 +365,7 @@ def test_a_check_s_cell_shows_the_report_and_has_the_points_as_its_result():
     assert shown.output_type == "display_data"
     assert set(shown.data) == {"text/plain", "text/html", "application/vnd.rnn-course.check+json"}
     assert shown.data["text/plain"].startswith("✓ toy.both.a (exercise 0.1): right")
-    assert "href{javascript:1}{x} &lt;b&gt;" in shown.data["text/html"]
+    assert ">  href{javascript:1}{x} &lt;b&gt;" in shown.data["text/html"]
     assert "\\href" not in shown.data["text/html"]
     assert shown.data["application/vnd.rnn-course.check+json"]["points"] == 2
     assert result == nbformat.v4.new_output(
