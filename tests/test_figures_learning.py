@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 from figures import learning as lab
+from figures import learning_record as records
 from figures import learning_tasks as tasks
 from figures import learning_training as train
 from matplotlib.figure import Figure
@@ -162,28 +163,65 @@ def test_tables_of_what_is_kept_and_recorded():
     made = lab.table_made()
     assert [row[0] for row in made.rows] == ["digits", "mixed", "paintings"]
     assert all(row[1].startswith("python book/retrain.py") for row in made.rows)
-    record = {"ratios": {"a": [0.4, 0.2, 0.3], "b": [2.0]}, "wanted": {"a": 0.3}}
-    rows = lab.table_recorded(record).rows
+
+    def found(ratio, best, adam):
+        return {"ratios": {"end": {"ratio": ratio, "best": best, "Adam": adam}}}
+
+    record = {
+        "parts": {
+            "a": {
+                "2": found(0.2, "Adam", 0.2),
+                "0": found(0.4, "SGD", 0.1),
+                "1": found(0.3, "Adam", 0.3),
+            },
+            "b": {"0": found(2.0, "SGD", 0.8)},
+        },
+        "wanted": {"a, end": {"at most": 0.3, "of": "ratio"}},
+    }
+    rows = records.table_recorded(record).rows
     assert rows == [
-        ["a", "0.30", "0.20 to 0.40", 3, "0.3: reached"],
-        ["b", "2.00", "2.00 to 2.00", 1, ""],
+        ["a, end", "0.30", "0.40, 0.30, 0.20", "Adam, SGD", "0.20", "0.3: reached"],
+        ["b, end", "2.00", "2.00", "SGD", "0.80", ""],
     ]
-    record["wanted"]["b"] = 1.5
-    assert lab.table_recorded(record).rows[1][4] == "1.5: missed"
+    record["wanted"]["b, end"] = {"at most": 1.5, "of": "ratio"}
+    assert records.table_recorded(record).rows[1][-1] == "1.5: missed"
+    record["wanted"]["b, end"] = {"at most": 1.0, "of": "Adam"}
+    assert records.table_recorded(record).rows[1][-1] == "Adam, 1: reached"
+    with pytest.raises(KeyError, match=r"run `python benchmarks/learning_to_learn\.py`"):
+        records.of_part(record, "c")
 
 
-def test_the_page_says_against_which_rivals_the_record_is():
-    page = re.sub(r"\s+", " ", (ROOT / "book/07-learning.md").read_text(encoding="utf-8"))
-    old = "These ratios are against gradient descent, RMSprop, Adam and Nesterov"
-    measured_again = "rivals" in lab.recorded()
-    assert (old in page) != measured_again
+def test_what_is_recorded_was_found_with_what_is_kept_and_against_all_rivals():
+    record = records.recorded()
+    names = {name for name, _ in records.ratios(record)}
+    assert set(record["wanted"]) <= names
+    for part in record["parts"]:
+        each = records.of_part(record, part)
+        assert len(each) == 3, part
+        for seed, found in enumerate(each):
+            assert found["rivals"] == list(train.RIVALS)
+            if found["made"]:
+                name = found["made"]["command"].split()[2]
+                assert found["made"] == train.read_trained(name, seed).made, (
+                    f"{part}: phi of seed {seed} is newer, run the benchmark again"
+                )
 
 
-def test_what_is_recorded_was_found_with_what_is_kept():
-    record = lab.recorded()
-    for name, made in record["made"].items():
-        assert made == train.read_trained(name).made, f"{name} is newer: run the benchmark again"
-    assert set(record["wanted"]) <= set(record["ratios"])
+def test_no_recorded_rate_lies_at_the_edge_of_its_grid():
+    record = records.recorded()
+    for part in record["parts"]:
+        grid = lab.PAINTING_RATES if part == "paintings" else lab.COARSE
+        for found in records.of_part(record, part):
+            assert set(found["rates"]) == set(train.RIVALS)
+            assert min(grid) < min(found["rates"].values())
+            assert max(found["rates"].values()) < max(grid)
+
+
+def test_recorded_rates_are_those_that_tuning_finds():
+    tuning, _ = lab.digit_problems(tasks.DigitFamily(), 0, lab.TUNING, 1)
+    rate = records.rates("20 sigmoid units")["Adam"]
+    near = [each for each in lab.COARSE if rate / 4 < each < 4 * rate]
+    assert lab.tune(train.RIVALS["Adam"], tuning, 100, grid=near) == pytest.approx(rate)
 
 
 def test_graph_drops_what_goes_through_the_gradient_that_is_read():
@@ -370,7 +408,8 @@ def test_kept_phi_survives_the_file(tmp_path, monkeypatch):
     torch.manual_seed(3)
     optimizer = train.LearnedOptimizer()
     train.write_trained("x", optimizer, {"seed": 3})
-    read = train.read_trained("x")
+    assert not (tmp_path / "learning_x.npz").exists()  # seed 0, the page's, is not touched
+    read = train.read_trained("x", 3)
     assert read.made["seed"] == 3
     for one, other in zip(optimizer.parameters(), read.optimizer.parameters(), strict=True):
         assert torch.equal(one, other)
@@ -447,16 +486,19 @@ def test_digits_learned_rule_wins_the_run():
     assert data.of_mean(100) < 0.6
 
 
-def test_steep_styles_are_where_the_rule_for_paintings_loses():
-    found = lab.by_style(0.32, functions=1)
-    steep = {name for name, each in found.items() if each.steep > 5}
-    assert steep == {"gravel", "brick"}
-    for name, each in found.items():
-        assert each.hindsight >= each.ratio
-        if name in steep:
-            assert each.hindsight > 1.1
-        else:
-            assert each.ratio == pytest.approx(1, abs=0.15)
+def test_several_comparisons_are_one():
+    one, other = (
+        lab.Curves(
+            np.full((3, n), mine), {"SGD": np.full((3, n), 2.0), "Adam": np.full((3, n), adam)},
+            {"SGD": 0.1, "Adam": 0.2}, np.full(3, min(2.0, adam)),
+        )
+        for n, mine, adam in ((1, 1.0, 1.0), (3, 4.0, 8.0))
+    )  # fmt: skip
+    both = lab.together([one, other])
+    assert both.learned.shape == both.rivals["Adam"].shape == (3, 4)
+    assert both.medians(2, 2) == {"learned": 4.0, "SGD": 2.0, "Adam": 8.0}
+    assert (both.ratio == 2.0).all()
+    assert both.rate == one.rate
 
 
 def test_the_rule_for_sigmoid_networks_loses_on_relu(relu):
