@@ -197,7 +197,6 @@ def test_what_is_recorded_was_found_with_what_is_kept_and_against_all_rivals():
     assert set(record["wanted"]) <= names
     for part in record["parts"]:
         each = records.of_part(record, part)
-        assert len(each) == 3, part
         for seed, found in enumerate(each):
             assert found["rivals"] == list(train.RIVALS)
             if found["made"]:
@@ -205,6 +204,46 @@ def test_what_is_recorded_was_found_with_what_is_kept_and_against_all_rivals():
                 assert found["made"] == train.read_trained(name, seed).made, (
                     f"{part}: phi of seed {seed} is newer, run the benchmark again"
                 )
+
+
+def test_goals_are_reached_where_the_page_says_so():
+    record = records.recorded()
+    rows = {row[0]: row for row in records.table_recorded(record).rows}
+    assert {name for name, row in rows.items() if row[-1].endswith("missed")} == {
+        "40 sigmoid units, mean of 100",
+        "paintings, new styles, 64 × 64",
+        "paintings, new styles, 128 × 128",
+    }
+    page = re.sub(r"\s+", " ", (ROOT / "book/07-learning.md").read_text(encoding="utf-8"))
+    assert "at most Adam's loss on new styles, is missed at $64 \\times 64$ and at" in page
+    for part in ("20 sigmoid units", "40 sigmoid units", "20 ReLU units"):
+        first, second = (found["ratios"] for found in records.of_part(record, part)[:2])
+        assert all(first[name]["ratio"] < second[name]["ratio"] for name in first)
+        if "sigmoid" in part:
+            assert first["mean of 100"]["ratio"] < 0.5 < second["mean of 100"]["ratio"]
+    first = records.of_part(record, "20 sigmoid units")[0]
+    # most of the lead at step 100 is gone after 200, and a single mini-batch flatters
+    assert first["ratios"]["mean of steps 191 to 200"]["ratio"] > 0.9
+    assert first["ratios"]["step 200"]["ratio"] < 0.7
+
+
+def test_steep_styles_are_where_the_rule_for_paintings_loses():
+    for found in records.of_part(records.recorded(), "paintings"):
+        steep = {name for name, each in found["styles"].items() if each["steep"] > 5}
+        assert steep == {"gravel", "brick"}
+        for name, each in found["styles"].items():
+            assert each["hindsight"] >= each["Adam"]
+            if name in steep:
+                assert each["best"] == "Adam"
+                assert each["hindsight"] > each["Adam"] > 1.1
+            else:
+                assert each["ratio"] == pytest.approx(1, abs=0.02)
+
+
+def test_a_falling_rate_is_no_help_to_adam():
+    for part in ("20 sigmoid units", "paintings"):
+        for found in records.of_part(records.recorded(), part):
+            assert found["slowing"]["falling"] < found["slowing"]["steady"] * 1.01
 
 
 def test_no_recorded_rate_lies_at_the_edge_of_its_grid():

@@ -39,10 +39,12 @@ def measured(record: Record) -> list[str]:
     return [part for part, found in record["parts"].items() if found]
 
 
-def days(record: Record) -> str:
-    """Return the day of the record, or its first and last day."""
+def days(record: Record, *parts: str) -> str:
+    """Return the day on which some parts were measured, all by default, or the first and last."""
     found = sorted(
-        each["machine"]["date"][:10] for part in measured(record) for each in of_part(record, part)
+        each["machine"]["date"][:10]
+        for part in parts or measured(record)
+        for each in of_part(record, part)
     )
     return found[0] if found[0] == found[-1] else f"{found[0]} to {found[-1]}"
 
@@ -93,9 +95,10 @@ def table_styles(record: Record) -> Table:
         each = [seed[style] for seed in found]
         numbers = [median(each, key) for key in ("Adam", "hindsight", "ratio")]
         steep = f"{median(each, 'steep'):.3g}"
-        rows.append([style, steep, *(f"{number:.2f}" for number in numbers)])
+        rivals = ", ".join(sorted({one["best"] for one in each}))
+        rows.append([style, steep, *(f"{number:.2f}" for number in numbers), rivals])
     head = ["style", "gradient at the start", "learned over Adam", "its rate in hindsight"]
-    return Table([*head, "over the best tuned rival"], rows)
+    return Table([*head, "over the best rival", "best rival"], rows)
 
 
 def table_slowing(record: Record) -> Table:
