@@ -422,6 +422,19 @@ def test_tuning_finds_the_best_rate_of_its_grid():
     assert min(last, key=lambda r: np.nan_to_num(last[r], nan=np.inf)) == rate
 
 
+def test_tuning_stops_where_two_rates_in_a_row_have_diverged(monkeypatch):
+    tried = []
+
+    def run(rule, rate, problem, steps, slowing):
+        tried.append(rate)
+        return torch.full((2, 1), 1.0 if rate == 0.1 else 2.0 if rate < 0.1 else torch.inf)
+
+    monkeypatch.setattr(lab, "run_rival", run)
+    assert lab.tune(None, None, 1) == 0.1
+    assert max(tried) == 1.0
+    assert len(tried) == 9 + 2
+
+
 # -------------------------------------------------------------------------------- kept trainings
 
 
