@@ -240,6 +240,13 @@ def test_steep_styles_are_where_the_rule_for_paintings_loses():
                 assert each["ratio"] == pytest.approx(1, abs=0.02)
 
 
+def test_the_rule_for_paintings_is_ahead_over_the_run():
+    adam = {"Adam": records.rates("paintings")["Adam"]}
+    runs = lab.paintings(32, each=1, rate=adam)
+    assert list(runs) == list(tasks.TEST_STYLES)
+    assert lab.together(list(runs.values())).of_mean(100) < 0.8
+
+
 def test_a_falling_rate_is_no_help_to_adam():
     for part in ("20 sigmoid units", "paintings"):
         for found in records.of_part(records.recorded(), part):
@@ -569,6 +576,10 @@ def test_relu_fails_for_the_size_of_its_steps_and_not_for_dead_units(relu):
     best = {name: min(each, key=lambda f: each[f][0]) for name, each in found.items()}
     assert best["20 ReLU units"] < 1
     assert best["20 sigmoid units"] >= 1
+    for now, before in zip(*(found["20 ReLU units"][f] for f in (0.5, 1.0)), strict=True):
+        assert now < 2 / 3 * before  # "by a third or more", the mean and the last losses
+    for now, before in zip(*(found["20 sigmoid units"][f] for f in (0.5, 1.0)), strict=True):
+        assert now > before
     # two layers stay on their plateau, whatever the size
     assert f"{np.log(10):.1f}" == "2.3"
     assert min(each[1] for each in found["two layers of 20"].values()) > 1.5
