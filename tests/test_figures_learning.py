@@ -244,7 +244,12 @@ def test_the_rule_for_paintings_is_ahead_over_the_run():
     adam = {"Adam": records.rates("paintings")["Adam"]}
     runs = lab.paintings(32, each=1, rate=adam)
     assert list(runs) == list(tasks.TEST_STYLES)
-    assert lab.together(list(runs.values())).of_mean(100) < 0.8
+    data = lab.together(list(runs.values()))
+    assert data.of_mean(100) < 0.8
+    last = data.medians(100, 100)
+    assert last["learned"] > last["Adam"]
+    start = np.median(data.rivals["Adam"], axis=1)
+    assert start[1:10].max() > start[0]  # Adam's first steps throw it up
 
 
 def test_a_falling_rate_is_no_help_to_adam():
