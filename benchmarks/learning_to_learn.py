@@ -1,129 +1,194 @@
 """What the learned optimizers of chapter 7 reach, as ratios to the best tuned rival.
 
-    python benchmarks/learning_to_learn.py [--seeds 3] [--only quadratics] [--json FILE]
+    python benchmarks/learning_to_learn.py [--seeds 3] [--only quadratics] [--anew] [--json FILE]
 
-Ratios are of medians over held-out functions, (7.19); rivals are tuned on other functions, anew for
-every seed and every family.  A seed draws the functions; for quadratics it also draws the training,
-which is made here, from nothing.  The others use the phi in book/trained/, and a part that is
-measured again replaces what is in the file of it.
+A seed draws everything: the training of phi, the functions that rivals are tuned on, and those that
+all are compared on.  Ratios are of medians, (7.19).  For quadratics phi is trained here; of the
+others, `python book/retrain.py digits paintings mixed --seed S` has made one for each seed.
+
+Every part is written into the file as soon as it is measured.  The same command goes on where it
+was: what is there for this phi, these rivals and these numbers of functions is not measured again.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import sys
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from machine import machine
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "book"))
 
 from figures import learning as lab
+from figures import learning_record as records
+from figures.learning_tasks import TEST_STYLES, TRAIN_STYLE
 
 WANTED = {
-    "quadratics, step 100": 0.45,
-    "quadratics, worst step": 1.0,
-    "20 sigmoid units, mean of 100": 0.5,
-    "20 sigmoid units, step 100": 1.0,
-    "40 sigmoid units, mean of 100": 0.5,
-    "paintings, new styles, 64": 1.0,
-    "paintings, new styles, 128": 1.05,
+    "quadratics, step 100": (0.45, "ratio"),
+    "quadratics, worst step": (1.0, "ratio"),
+    "20 sigmoid units, mean of 100": (0.5, "ratio"),
+    "20 sigmoid units, step 100": (1.0, "ratio"),
+    "40 sigmoid units, mean of 100": (0.5, "ratio"),
+    "paintings, new styles, 64 × 64": (1.0, "Adam"),
+    "paintings, new styles, 128 × 128": (1.05, "Adam"),
 }
+"""The goals: at most so much, as a ratio to the best rival or to Adam."""
+
+Found = dict[str, Any]
 
 
-TOOK = "quadratics, training seconds"
-
-
-def quadratics(seed: int) -> dict[str, float]:
-    """Train and compare; ratios, and the processor time of the training."""
-    training = lab.train_quadratics(seed)
-    ratio = lab.quadratics(training.optimizer, seed).ratio
+def compared(medians: Mapping[str, float]) -> Found:
+    """Return the ratio to the best rival and to Adam, and the learned optimizer's own median."""
+    mine, rivals = medians["learned"], {k: v for k, v in medians.items() if k != "learned"}
+    best = min(rivals, key=rivals.__getitem__)
     return {
-        "quadratics, step 100": float(ratio[100]),
-        "quadratics, worst step": float(ratio[1:].max()),
-        TOOK: training.seconds,
+        "ratio": round(mine / rivals[best], 4),
+        "best": best,
+        "Adam": round(mine / rivals["Adam"], 4),
+        "learned": mine,
     }
 
 
-def of_network(name: str, phi: str, seed: int, steps: int = 100) -> dict[str, float]:
-    """One architecture under one of the kept phi; tuned on 12 networks, compared on 32 others."""
-    optimizer = lab.read_trained(phi).optimizer
-    data = lab.digits(optimizer, name, seed, steps, tuning=12, held=32)
-    label = name if phi == "digits" else f"{name}, mixed training"
-    found = {f"{label}, mean of 100": data.of_mean(100)}
-    return found | {f"{label}, step {t}": float(data.ratio[t]) for t in range(100, steps + 1, 100)}
-
-
-def digits(seed: int) -> dict[str, float]:
-    """Every architecture under the phi of sigmoid networks, the trained one for 200 steps."""
-    found: dict[str, float] = {}
-    for name in lab.ARCHITECTURES:
-        found |= of_network(name, "digits", seed, 200 if name == "20 sigmoid units" else 100)
-    return found
-
-
-def mixed(seed: int) -> dict[str, float]:
-    """ReLU and sigmoid networks under the phi that was trained on a mixture."""
-    relu = of_network("20 ReLU units", "mixed", seed)
-    return relu | of_network("20 sigmoid units", "mixed", seed)
-
-
-def paintings(seed: int) -> dict[str, float]:
-    """Adam is the rival; its rate is tuned on training pictures at 64 x 64."""
-    rate = lab.tune_adam(seed)
-    runs = {
-        "paintings, training style, 64": lab.paintings(64, held_out=False, seed=seed, rate=rate),
-        "paintings, new styles, 64": lab.paintings(64, seed=seed, rate=rate, functions=8),
-        "paintings, new styles, 128": lab.paintings(128, seed=seed, rate=rate, functions=4),
+def quadratics(seed: int) -> Found:
+    """Train and compare; the processor time of the training, too."""
+    training = lab.train_quadratics(seed)
+    data = lab.quadratics(training.optimizer, seed)
+    worst = int(np.argmax(data.ratio[1:])) + 1
+    return {
+        "ratios": {
+            "step 100": compared(data.medians(100, 100)),
+            "worst step": compared(data.medians(worst, worst)),
+        },
+        "worst": worst,
+        "rates": data.rate,
+        "seconds": round(training.seconds, 1),
     }
-    return {name: float(data.ratio[100]) for name, data in runs.items()}
 
 
-def write(
-    path: Path, found: dict[str, list[float]], parts: list[str], where: dict[str, object]
-) -> None:
-    """Write what has been found so far; what other parts have written before stays."""
-    record = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    kept = [name for name in parts if name != "quadratics"]
-    new = {
-        "ratios": {key: values for key, values in found.items() if key != TOOK},
-        "made": {name: lab.read_trained(name).made for name in kept},
-        "machine": dict.fromkeys(parts, where),
-        "rivals": {name: ["Adam"] if name == "paintings" else list(lab.RIVALS) for name in parts},
+def of_network(
+    architecture: str,
+    phi: str,
+    seed: int,
+    steps: int = 100,
+    rate: Mapping[str, float] | None = None,
+) -> Found:
+    """One architecture under one of the kept phi; rivals are tuned, or have a rate."""
+    optimizer = lab.read_trained(phi, seed).optimizer
+    data = lab.digits(optimizer, architecture, seed, steps, rate=rate)
+    spans = {"mean of 100": (1, 100)}
+    for t in range(100, steps + 1, 100):
+        spans |= {f"step {t}": (t, t), f"mean of steps {t - 9} to {t}": (t - 9, t)}
+    return {
+        "ratios": {name: compared(data.medians(*span)) for name, span in spans.items()},
+        "rates": data.rate,
     }
-    record = {key: {**record.get(key, {}), **each} for key, each in new.items()} | {
-        "wanted": WANTED,
-        TOOK: found.get(TOOK, record.get(TOOK, [])),
+
+
+def sigmoid(seed: int) -> Found:
+    """The architecture of the training, for 200 steps; and against Adam with a falling rate."""
+    found = of_network("20 sigmoid units", "digits", seed, 200)
+    return found | {"slowing": slowing(found["ratios"]["step 100"], lab.slowing_digits(seed))}
+
+
+def mixed(architecture: str, seed: int) -> Found:
+    """The phi of mixed training, against the same rivals on the same functions as before it."""
+    return of_network(architecture, "mixed", seed, rate=records.rates(architecture, seed))
+
+
+def slowing(last: Found, falling: np.ndarray) -> dict[str, float]:
+    """Return the ratio to Adam at step 100 with a steady rate, and with one that falls to 0."""
+    ratio = last["learned"] / float(np.median(falling[100]))
+    return {"steady": last["Adam"], "falling": round(ratio, 4)}
+
+
+def paintings(seed: int) -> Found:
+    """Training style, new styles, and twice the width; then style by style."""
+    optimizer = lab.read_trained("paintings", seed).optimizer
+    rates = {name: lab.tune_painting(name, seed) for name in lab.RIVALS}
+    home = lab.paintings(64, (TRAIN_STYLE,), optimizer, seed, rate=rates)
+    new = lab.paintings(64, TEST_STYLES, optimizer, seed, rate=rates)
+    large = lab.paintings(128, TEST_STYLES, optimizer, seed, each=1, rate=rates)
+    ratios = {
+        name: compared(lab.together(list(runs.values())).medians(100, 100))
+        for name, runs in (
+            ("training style, 64 × 64", home),
+            ("new styles, 64 × 64", new),
+            ("new styles, 128 × 128", large),
+        )
     }
-    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    return {
+        "ratios": ratios,
+        "rates": rates,
+        "styles": {name: of_style(name, runs, seed) for name, runs in (home | new).items()},
+        "slowing": slowing(ratios["new styles, 64 × 64"], lab.slowing_paintings(seed)),
+    }
+
+
+def of_style(style: str, runs: lab.Curves, seed: int) -> Found:
+    """One style by itself, and the ratio to Adam with the rate that is best for this very style."""
+    steep, best = lab.in_hindsight(style, seed)
+    found = compared(runs.medians(100, 100))
+    best = min(best, float(np.median(runs.rivals["Adam"][100])))
+    return found | {"steep": round(steep, 4), "hindsight": round(found["learned"] / best, 4)}
+
+
+PARTS: Mapping[str, tuple[Callable[[int], Found], str | None]] = {
+    "quadratics": (quadratics, None),
+    "20 sigmoid units": (sigmoid, "digits"),
+    "40 sigmoid units": (partial(of_network, "40 sigmoid units", "digits"), "digits"),
+    "two layers of 20": (partial(of_network, "two layers of 20", "digits"), "digits"),
+    "20 ReLU units": (partial(of_network, "20 ReLU units", "digits"), "digits"),
+    "20 ReLU units, mixed training": (partial(mixed, "20 ReLU units"), "mixed"),
+    "20 sigmoid units, mixed training": (partial(mixed, "20 sigmoid units"), "mixed"),
+    "paintings": (paintings, "paintings"),
+}
+"""What measures a part, and the kept phi that it measures."""
+
+
+def read(path: Path) -> Found:
+    """Return what is in the file, every part named."""
+    before = records.recorded(path)["parts"] if path.exists() else {}
+    wanted = {name: {"at most": most, "of": of} for name, (most, of) in WANTED.items()}
+    return {"wanted": wanted, "parts": {name: before.get(name, {}) for name in PARTS}}
 
 
 def main() -> int:
-    """Measure, print each ratio with what is wanted of it, and write JSON after every seed."""
-    parts = {"quadratics": quadratics, "digits": digits, "mixed": mixed, "paintings": paintings}
+    """Measure what is not in the file yet, and print each ratio with what is wanted of it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--only", nargs="+", choices=parts, default=list(parts))
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--anew", action="store_true", help="measure again what is in the file")
+    parser.add_argument("--json", type=Path, default=records.RECORD)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    where = machine()
-    found: dict[str, list[float]] = {}
     for seed in range(given.seeds):
         for name in given.only:
-            for key, value in parts[name](seed).items():
-                found.setdefault(key, []).append(round(value, 4))
-                print(f"seed {seed}  {key:45s} {value:.3f}", flush=True)
-        if given.json:
-            write(given.json, found, given.only, where)
+            measure, phi = PARTS[name]
+            of = {
+                "made": lab.read_trained(phi, seed).made if phi else None,
+                "rivals": list(lab.RIVALS),
+            }
+            there = read(given.json)["parts"][name].get(str(seed), {})
+            if given.anew or any(there.get(key) != value for key, value in of.items()):
+                where, began = machine(), time.process_time()
+                there = measure(seed) | of | {"machine": where}
+                there["took"] = round(time.process_time() - began)
+                record = read(given.json)  # another process may have written meanwhile
+                record["parts"][name][str(seed)] = there
+                given.json.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+            for key, each in there["ratios"].items():
+                print(f"seed {seed}  {name + ', ' + key:50s} {each}", flush=True)
     print()
-    for key, values in found.items():
-        middle = statistics.median(values)
-        wanted = f"   wanted: at most {WANTED[key]}" if key in WANTED else ""
-        print(f"{key:45s} {middle:8.3f}  ({min(values):.3f} to {max(values):.3f}){wanted}")
+    for row in records.table_recorded(read(given.json)).rows:
+        print(*row, sep="\t")
     return 0
 
 

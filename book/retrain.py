@@ -3,7 +3,8 @@
 Minutes each, on one core, with a bar that says how many.  Digits come first: the others start from
 what they have learned.  Interrupt it whenever you like: the same command goes on where it was, bit
 by bit.  What comes out lies in book/trained/, with the command, the seed and the processor time
-that made it; book, tests and benchmark read it from there.
+that made it; book, tests and benchmark read it from there.  The page shows seed 0; the others are
+for the benchmark, which asks what another training would have given.
 """
 
 from __future__ import annotations
@@ -67,14 +68,14 @@ def plan(name: str, seed: int) -> list[Phase]:
     raise KeyError(f"no training is called {name!r}: digits, mixed or paintings")
 
 
-def start(name: str) -> LearnedOptimizer:
-    """Return where a training starts: from nothing, or from the kept phi for digits.
+def start(name: str, seed: int) -> LearnedOptimizer:
+    """Return where a training starts: from nothing, or from the seed's kept phi for digits.
 
     Pixels want shorter steps than weights do, so for paintings the readout is a tenth.
     """
     if name == "digits":
         return LearnedOptimizer()
-    optimizer = read_trained("digits").optimizer.requires_grad_(True)
+    optimizer = read_trained("digits", seed).optimizer.requires_grad_(True)
     if name == "paintings":
         optimizer.scale /= 10
     return optimizer
@@ -103,7 +104,7 @@ def train(
     """
     phases = plan(name, seed)
     torch.manual_seed(seed)
-    optimizer = start(name)
+    optimizer = start(name, seed)
     command = f"python book/retrain.py {name} --seed {seed}"
     command += f" --effort {effort:g}" if effort != 1 else ""
     seconds, runs = 0.0, []

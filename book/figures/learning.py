@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -18,6 +17,7 @@ import torch
 from matplotlib.figure import Figure
 
 from course import figures
+from figures.learning_record import rates
 from figures.learning_tasks import (
     TEST_CONTENTS,
     TEST_STYLES,
@@ -480,13 +480,18 @@ class Curves(NamedTuple):
         """The ratio of medians at each step, (7.19)."""
         return np.median(self.learned, axis=1) / self.best
 
+    def medians(self, first: int, last: int) -> dict[str, float]:
+        """Return the median of each function's mean loss over the steps first ... last, by rule."""
+        runs = {"learned": self.learned, **self.rivals}
+        return {
+            name: float(np.median(losses[first : last + 1].mean(axis=0)))
+            for name, losses in runs.items()
+        }
+
     def of_mean(self, steps: int, first: int = 1) -> float:
         """The ratio for the mean loss over the steps first ... steps of each function."""
-        mine, *others = (
-            np.median(losses[first : steps + 1].mean(axis=0))
-            for losses in (self.learned, *self.rivals.values())
-        )
-        return float(mine / min(others))
+        medians = self.medians(first, steps)
+        return medians.pop("learned") / min(medians.values())
 
 
 def no_nan(losses: torch.Tensor) -> np.ndarray:
@@ -505,13 +510,18 @@ def tune(
     """Return the rate with the smallest median loss at the last step: a grid, then its neighbours.
 
     Two rates to a decade from 1e-4 to 32, then a quarter of a decade to either side of the best.
+    Larger rates are not tried after two in a row that are ten times as bad as the best before.
     """
 
     def score(rate: float) -> float:
         with np.errstate(all="ignore"):
             return float(np.median(no_nan(run_rival(rule, rate, problem, steps, slowing))[-1]))
 
-    scores = {rate: score(rate) for rate in grid}
+    scores: dict[float, float] = {}
+    for rate in grid:
+        scores[rate] = score(rate)
+        if min([*scores.values()][-2:]) > 10 * min(scores.values()):
+            break
     best = min(scores, key=scores.__getitem__)
     scores |= {rate: score(rate) for rate in (best * 10**-0.25, best * 10**0.25)}
     return min(scores, key=scores.__getitem__)
@@ -526,11 +536,11 @@ def compare(
 ) -> Curves:
     """Tune every rival for 100 steps, and run all of them, and the learned one, on other functions.
 
-    rate : the rivals' rates, if they have been tuned before
+    rate : rates of those rivals that are to run, if they have been tuned before
     """
     if rate is None:
         rate = {name: tune(rule, tuning, 100) for name, rule in RIVALS.items()}
-    runs = {name: no_nan(run_rival(rule, rate[name], held, steps)) for name, rule in RIVALS.items()}
+    runs = {name: no_nan(run_rival(RIVALS[name], each, held, steps)) for name, each in rate.items()}
     learned = no_nan(roll_out(optimizer, held, steps).losses)
     best = np.min([np.median(losses, axis=1) for losses in runs.values()], axis=0)
     return Curves(learned, runs, dict(rate), best)
@@ -690,13 +700,17 @@ ARCHITECTURES: Mapping[str, dict[str, object]] = {
 }
 
 
+TUNING, HELD = 12, 32
+"""How many networks rivals are tuned on, and how many others all are compared on."""
+
+
 def digits(
     optimizer: LearnedOptimizer | None = None,
     architecture: str = "20 sigmoid units",
     seed: int = 0,
     steps: int = 100,
-    tuning: int = 12,
-    held: int = 48,
+    tuning: int = TUNING,
+    held: int = HELD,
     rate: Mapping[str, float] | None = None,
 ) -> Curves:
     """Compare on networks that were not trained on; rivals are tuned on others, or have a rate."""
@@ -731,7 +745,7 @@ def trained_by(
     return theta
 
 
-def dead_units(rule: LearnedOptimizer | tuple[Rule, float], held: int = 16) -> float:
+def dead_units(rule: LearnedOptimizer | tuple[Rule, float], held: int = 8) -> float:
     """Return the share of ReLU units that are 0 on every digit after 100 steps."""
     problem = DigitFamily(activations=("relu",)).sample(np.random.default_rng(4000), held)
     x, (rows, columns) = problem.data[0], problem.shapes["0.weight"]
@@ -746,7 +760,7 @@ FACTORS = (0.25, 0.5, 1.0, 2.0)
 
 
 def other_steps(
-    optimizer: LearnedOptimizer | None = None, held: int = 16
+    optimizer: LearnedOptimizer | None = None, held: int = 8
 ) -> dict[str, dict[float, tuple[float, float]]]:
     """Multiply every step of a learned optimizer by a factor, on networks of three kinds.
 
@@ -783,113 +797,81 @@ def table_steps(found: Mapping[str, Mapping[float, tuple[float, float]]]) -> Tab
 
 def paintings(
     size: int = 64,
-    held_out: bool = True,
+    styles: Sequence[str] = TEST_STYLES,
     optimizer: LearnedOptimizer | None = None,
     seed: int = 0,
-    functions: int = 6,
-    rate: float | None = None,
-) -> Curves:
-    """Compare with Adam: test pictures, and test styles or the training style.
+    each: int = 2,
+    rate: Mapping[str, float] | None = None,
+) -> dict[str, Curves]:
+    """Compare on test pictures: style -> runs on so many of them.
 
-    Adam's rate is tuned on training pictures with the training style at 64 x 64, or given.
+    rate : the rates of the rivals to compare with; all of them by default, as recorded
     """
-    optimizer = read_trained("paintings").optimizer if optimizer is None else optimizer
-    styles = TEST_STYLES if held_out else (TRAIN_STYLE,)
-    held = painting_problem(size, styles, seed, functions)
-    adam = RIVALS["Adam"]
-    if rate is None:
-        rate = tune_adam()
-    rival = no_nan(run_rival(adam, rate, held, 100))
-    learned = no_nan(roll_out(optimizer, held, 100).losses)
-    return Curves(learned, {"Adam": rival}, {"Adam": rate}, np.median(rival, axis=1))
+    optimizer = read_trained("paintings", seed).optimizer if optimizer is None else optimizer
+    rate = rates("paintings", seed) if rate is None else rate
+    problems = {style: painting_problem(size, style, seed, each) for style in styles}
+    return {style: compare(optimizer, held, held, rate=rate) for style, held in problems.items()}
 
 
-def painting_problem(size: int, styles: Sequence[str], seed: int, functions: int) -> Problem:
-    """Return paintings of test pictures."""
-    family = PaintingFamily(size, TEST_CONTENTS, tuple(styles))
+def painting_problem(size: int, style: str, seed: int, functions: int) -> Problem:
+    """Return paintings of test pictures in one style."""
+    family = PaintingFamily(size, TEST_CONTENTS, (style,))
     return family.sample(np.random.default_rng(6000 + seed), functions)
 
 
-PAINTING_RATES = (0.01, 0.032, 0.1, 0.32)
-"""The part of the grid in which Adam's best rate for paintings lies, with room on either side."""
+def together(found: Sequence[Curves]) -> Curves:
+    """Return the runs of several comparisons, with the same rates, as one."""
+    learned = np.concatenate([each.learned for each in found], axis=1)
+    rivals = {
+        name: np.concatenate([each.rivals[name] for each in found], axis=1)
+        for name in found[0].rivals
+    }
+    best = np.min([np.median(losses, axis=1) for losses in rivals.values()], axis=0)
+    return Curves(learned, rivals, found[0].rate, best)
 
 
-def tune_adam(seed: int = 0, slowing: bool = False) -> float:
-    """Return Adam's rate for paintings, tuned on four of the training family."""
-    tuning = PaintingFamily(64).sample(np.random.default_rng(5000 + seed), 4)
-    return tune(RIVALS["Adam"], tuning, 100, slowing, PAINTING_RATES)
+PAINTING_RATES = tuple(rate for rate in COARSE if 2e-4 < rate <= 1)
+"""The part of the grid in which the best rates for paintings lie, with room on either side."""
+
+SLOWING_RATES = tuple(rate for rate in COARSE if 0.005 < rate <= 1)
+"""The same for Adam, if its rate is that of the first step and falls."""
 
 
-def slowing_adam(name: str) -> np.ndarray:
-    """Return Adam's losses (101, G) with a rate that falls to 0 over 100 steps, tuned anew.
-
-    name : "digits" or "paintings", on the functions that those experiments end with
-    """
-    adam = RIVALS["Adam"]
-    if name == "digits":
-        tuning, held = digit_problems(DigitFamily(), 0, 12, 48)
-        rate = tune(adam, tuning, 100, slowing=True)
-    else:
-        held = painting_problem(64, TEST_STYLES, 0, 6)
-        rate = tune_adam(slowing=True)
-    return no_nan(run_rival(adam, rate, held, 100, slowing=True))
-
-
-def table_slowing(found: Mapping[str, Curves]) -> Table:
-    """Return ratios to Adam at step 100: as it was compared, and with a rate that falls."""
-    rows = []
-    for name, curves in found.items():
-        mine, *adam = (
-            np.median(losses[100])
-            for losses in (curves.learned, curves.rivals["Adam"], slowing_adam(name))
-        )
-        rows.append([name, *(f"{mine / each:.2f}" for each in adam)])
-    return Table(["step 100, learned over Adam", "with a steady rate", "with a falling one"], rows)
+def tune_painting(
+    name: str, seed: int = 0, slowing: bool = False, grid: Sequence[float] = PAINTING_RATES
+) -> float:
+    """Return a rival's rate for paintings, tuned on three of the training family at 64 x 64."""
+    tuning = PaintingFamily(64).sample(np.random.default_rng(5000 + seed), 3)
+    return tune(RIVALS[name], tuning, 100, slowing, grid)
 
 
 HINDSIGHT = (0.056, 0.1, 0.18)
 
 
-class Style(NamedTuple):
-    """How the learned optimizer does with one style, against Adam at step 100.
+def in_hindsight(style: str, seed: int = 0, each: int = 2) -> tuple[float, float]:
+    """Return what a style's first gradient is, and Adam's loss at step 100 with its best rate.
 
-    steep : root mean square of the gradient at the start; ratio : to Adam with its tuned rate;
-    hindsight : to Adam with the best of that rate and `HINDSIGHT` for this very style
+    The root mean square of the gradient, and the smallest median with the rates of `HINDSIGHT`.
     """
-
-    steep: float
-    ratio: float
-    hindsight: float
-
-
-def by_style(rate: float, size: int = 64, functions: int = 2) -> dict[str, Style]:
-    """Compare with Adam style by style, the training style first, on test pictures."""
-    optimizer, found = read_trained("paintings").optimizer, {}
-    for style in (TRAIN_STYLE, *TEST_STYLES):
-        problem = painting_problem(size, (style,), 0, functions)
-        steep = problem.value_and_gradient(problem.theta0, 0)[1].square().mean().sqrt()
-        mine = np.median(no_nan(roll_out(optimizer, problem, 100).losses)[-1])
-        adam, *others = (
-            np.median(no_nan(run_rival(RIVALS["Adam"], each, problem, 100))[-1])
-            for each in (rate, *HINDSIGHT)
-        )
-        found[style] = Style(float(steep), float(mine / adam), float(mine / min(adam, *others)))
-    return found
+    problem = painting_problem(64, style, seed, each)
+    steep = problem.value_and_gradient(problem.theta0, 0)[1].square().mean().sqrt()
+    last = [no_nan(run_rival(RIVALS["Adam"], rate, problem, 100))[-1] for rate in HINDSIGHT]
+    return float(steep), float(min(np.median(losses) for losses in last))
 
 
-def table_styles(found: Mapping[str, Style]) -> Table:
-    """Return the table of `by_style`."""
-    rows = [
-        [style, f"{each.steep:.3g}", f"{each.ratio:.2f}", f"{each.hindsight:.2f}"]
-        for style, each in found.items()
-    ]
-    head = [
-        "style",
-        "gradient at the start",
-        "step 100, learned over Adam",
-        "its rate in hindsight",
-    ]
-    return Table(head, rows)
+def slowing_digits(seed: int = 0) -> np.ndarray:
+    """Return Adam's losses (101, G) on digits if its rate falls to 0 over 100 steps, tuned anew."""
+    tuning, held = digit_problems(DigitFamily(), seed, TUNING, HELD)
+    rate = tune(RIVALS["Adam"], tuning, 100, slowing=True, grid=SLOWING_RATES)
+    return no_nan(run_rival(RIVALS["Adam"], rate, held, 100, slowing=True))
+
+
+def slowing_paintings(seed: int = 0, each: int = 2) -> np.ndarray:
+    """Return the same on paintings at 64 x 64 with test styles."""
+    rate = tune_painting("Adam", seed, slowing=True, grid=SLOWING_RATES)
+    held = [painting_problem(64, style, seed, each) for style in TEST_STYLES]
+    runs = [no_nan(run_rival(RIVALS["Adam"], rate, one, 100, slowing=True)) for one in held]
+    return np.concatenate(runs, axis=1)
 
 
 class Triple(NamedTuple):
@@ -943,14 +925,7 @@ def draw_triples(data: Sequence[Triple]) -> Figure:
     return fig
 
 
-# ------------------------------------------------------------------------- what was recorded
-
-RECORD = Path(__file__).resolve().parents[2] / "benchmarks" / "learning_to_learn.json"
-
-
-def recorded(path: Path = RECORD) -> dict[str, Any]:
-    """Return what `benchmarks/learning_to_learn.py` has written."""
-    return json.loads(path.read_text(encoding="utf-8"))
+# ----------------------------------------------------------------------------- what was kept
 
 
 def table_made(names: Sequence[str] = ("digits", "mixed", "paintings")) -> Table:
@@ -967,21 +942,6 @@ def table_made(names: Sequence[str] = ("digits", "mixed", "paintings")) -> Table
         rows.append([name, made["command"], made["starts_from"], runs, took])
     head = ["kept", "command", "starts from", "runs, phase by phase", "seconds of processor time"]
     return Table(head, rows)
-
-
-def table_recorded(record: Mapping[str, Any]) -> Table:
-    """Return the table of a record: each ratio's median over the seeds, its range, and its goal."""
-    rows = []
-    for name, values in record["ratios"].items():
-        goal = record["wanted"].get(name)
-        middle = float(np.median(values))
-        said = "" if goal is None else f"{goal:g}: " + ("reached" if middle <= goal else "missed")
-        spread = f"{min(values):.2f} to {max(values):.2f}"
-        rows.append([name, f"{middle:.2f}", spread, len(values), said])
-    return Table(
-        ["ratio to the best tuned rival", "median", "over the seeds", "seeds", "goal, at most"],
-        rows,
-    )
 
 
 # ------------------------------------------------------------------------ what else it learns

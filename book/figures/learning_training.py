@@ -310,21 +310,27 @@ class Trained(NamedTuple):
     made: dict[str, object]
 
 
+def trained_path(name: str, seed: int = 0) -> Path:
+    """Return the file of a kept phi; seed 0 is the page's, the others are the benchmark's."""
+    return TRAINED / f"learning_{name}{f'_{seed}' if seed else ''}.npz"
+
+
 def write_trained(name: str, optimizer: LearnedOptimizer, made: Mapping[str, object]) -> Path:
     """Write phi and how it was made into book/trained/; float32, about 20 kB."""
     how = {"p": optimizer.p, "scale": optimizer.scale, **made}
     arrays = {key: value.cpu().numpy() for key, value in optimizer.state_dict().items()}
-    path = TRAINED / f"learning_{name}.npz"
+    path = trained_path(name, made["seed"])
     TRAINED.mkdir(exist_ok=True)
     np.savez_compressed(path, made=json.dumps(how), **arrays)
     return path
 
 
-def read_trained(name: str) -> Trained:
+def read_trained(name: str, seed: int = 0) -> Trained:
     """Read a kept phi; raises FileNotFoundError, saying how to make it, if there is none."""
-    path = TRAINED / f"learning_{name}.npz"
+    path = trained_path(name, seed)
     if not path.exists():
-        raise FileNotFoundError(f"{path} is missing: `python book/retrain.py {name}` makes it")
+        command = f"python book/retrain.py {name} --seed {seed}"
+        raise FileNotFoundError(f"{path} is missing: `{command}` makes it")
     with np.load(path) as kept:
         made = json.loads(str(kept["made"]))
         optimizer = LearnedOptimizer(made["p"], made["scale"])
