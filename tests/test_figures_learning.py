@@ -221,6 +221,13 @@ def test_goals_are_reached_where_the_page_says_so():
         assert all(first[name]["ratio"] < second[name]["ratio"] for name in first)
         if "sigmoid" in part:
             assert first["mean of 100"]["ratio"] < 0.5 < second["mean of 100"]["ratio"]
+    found = records.of_part(record, "quadratics")
+    assert len(found) == 3
+    assert {each["worst"] for each in found} == {1}
+    assert sum(each["ratios"]["step 100"]["ratio"] > 0.45 for each in found) == 1
+    assert sum(each["ratios"]["worst step"]["ratio"] > 1 for each in found) == 1
+    alone = ("20 ReLU units, mixed training", "20 sigmoid units, mixed training", "paintings")
+    assert all(len(records.of_part(record, part)) == 1 for part in alone)
     first = records.of_part(record, "20 sigmoid units")[0]
     # most of the lead at step 100 is gone after 200, and a single mini-batch flatters
     assert first["ratios"]["mean of steps 191 to 200"]["ratio"] > 0.9
