@@ -22,8 +22,8 @@ def short_source() -> NotebookNode:
         name = cell.metadata.get("nbgrader", {}).get("grade_id", "")
         return name.removeprefix("test-").removeprefix("ask-").startswith(KEPT)
 
-    first = next(cell for cell in notebook.cells if "from course import" in cell.source)
-    notebook.cells = [first, *filter(belongs, notebook.cells)]
+    first = [cell for cell in notebook.cells if "from course import" in cell.source]
+    notebook.cells = [*first, *filter(belongs, notebook.cells)]
     return notebook
 
 
