@@ -154,7 +154,7 @@ finally:
     "memory": """
 import numpy as np
 try:
-    kept = [np.ones(1 << 27) for _ in range(8)]
+    kept = [np.empty(1 << 27) for _ in range(8)]
     print("it took 8 GB")
 except MemoryError:
     print("held: MemoryError")

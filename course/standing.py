@@ -168,7 +168,8 @@ def _card(heading: str, share: float, rows: list[list[str]], more: str) -> str:
     cell = '<td style="text-align: left; white-space: nowrap">{}</td>'
     table = "".join(f"<tr>{''.join(map(cell.format, row))}</tr>" for row in rows)
     return (
-        '<div style="max-width: 64em; overflow-x: auto; padding: 0.3em 0">'
+        # With tabindex, who has no mouse can scroll it by the arrow keys.
+        '<div tabindex="0" style="max-width: 64em; overflow-x: auto; padding: 0.3em 0">'
         f"<div><strong>{escape(heading)}</strong></div>"
         '<div style="height: 0.5em; margin: 0.5em 0; border-radius: 0.25em; overflow: hidden;'
         ' background: rgba(128, 128, 128, 0.25)">'

@@ -11,7 +11,7 @@ import pytest
 import toys
 from toys import FRESH, PUBLIC, X, both, case, exercise, ladder, slip
 
-from course.compare import SINGLE
+from course.compare import SINGLE, SINGLE_FOR_DOUBLE
 from course.exercise import Tolerance
 from course.ladder import stop
 
@@ -141,7 +141,7 @@ def test_the_tolerance_is_the_exercise_s_or_that_of_single_precision(
     report = ladder(answer, which, public=[case("main", x=x)], fresh=[]).climb()
     assert report.outcome == outcome, report
     if outcome == "wrong":
-        in_single = dataclasses.replace(SINGLE, limit=min(SINGLE.limit, 1e4 * own))
+        in_single = dataclasses.replace(SINGLE, limit=min(SINGLE.limit, SINGLE_FOR_DOUBLE * own))
         want = in_single if single or dtype is np.float32 else which.tolerance
         assert report.difference.tolerance == want
 
