@@ -21,7 +21,7 @@ from typing import Any
 import nh3
 import numpy as np
 from nbconvert.exporters.exporter import ResourcesDict
-from nbformat import NotebookNode, from_dict
+from nbformat import NotebookNode
 from nbgrader import utils
 from nbgrader.preprocessors import NbGraderPreprocessor
 from traitlets import Bool, Float, Integer
@@ -130,7 +130,7 @@ def _refuse_unknown(nb: NotebookNode, reports: Mapping[int, Report]) -> None:
         scored = cell.cell_type == "code" and utils.is_grade(cell) and not utils.is_solution(cell)
         if scored and index not in reports:
             error = {"ename": "NotGraded", "evalue": said, "traceback": [f"NotGraded: {said}"]}
-            cell.outputs = [_output("error", **error)]
+            cell.outputs = [repair.output("error", **error)]
 
 
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")
@@ -273,14 +273,14 @@ def _run_cell(submission: Submission, source: str, room: int) -> list[NotebookNo
     try:
         shown = submission.cell(source)
     except Gone as gone:
-        return [_output("stream", name="stdout", text=f"This cell was not run: {gone}.\n")]
+        return [repair.output("stream", name="stdout", text=f"This cell was not run: {gone}.\n")]
     kept: list[NotebookNode] = []
     for each in shown:
         clean = _clean(each)
         room -= len(str(clean)) if clean else 0
         if room < 0:
             said = "... and more than is kept\n"
-            return [*kept, _output("stream", name="stdout", text=said)]
+            return [*kept, repair.output("stream", name="stdout", text=said)]
         if clean:
             kept.append(clean)
     return kept
@@ -294,8 +294,10 @@ def outputs_of(found: Report) -> list[NotebookNode]:
         report.DATA: report.as_data(found),
     }
     return [
-        _output("display_data", data=shown),
-        _output("execute_result", data={"text/plain": f"{found.points:g}"}, execution_count=1),
+        repair.output("display_data", data=shown),
+        repair.output(
+            "execute_result", data={"text/plain": f"{found.points:g}"}, execution_count=1
+        ),
     ]
 
 
@@ -309,10 +311,10 @@ def _clean(output: Any) -> NotebookNode | None:
     kind = output.get("output_type")
     if kind == "stream":
         name = "stderr" if output.get("name") == "stderr" else "stdout"
-        return _output("stream", name=name, text=text(output.get("text"), LONGEST))
+        return repair.output("stream", name=name, text=text(output.get("text"), LONGEST))
     if kind == "error":
         lines = output.get("traceback")
-        return _output(
+        return repair.output(
             "error",
             ename=text(output.get("ename"), 200),
             evalue=text(output.get("evalue"), 2000),
@@ -328,18 +330,8 @@ def _clean(output: Any) -> NotebookNode | None:
                 data[mime] = _TEX.sub("", clean)
             elif mime == "image/png" and _is_png(value):
                 data[mime] = value
-        return _output("display_data", data=data) if data else None
+        return repair.output("display_data", data=data) if data else None
     return None
-
-
-def _output(kind: str, **fields: Any) -> NotebookNode:
-    """An output in nbformat's terms.
-
-    nbformat's ``new_output`` would hold each against the schema, which takes longer than most
-    cells; the notebook as a whole is held against it when it is written.
-    """
-    rest: dict[str, Any] = {} if kind in ("stream", "error") else {"metadata": {}}
-    return from_dict({"output_type": kind, **rest, **fields})
 
 
 def _no_address(tag: str, attribute: str, value: str) -> str | None:

@@ -20,13 +20,16 @@ from typing import Any
 import nbformat
 from nbconvert.exporters import NotebookExporter
 from nbformat import NotebookNode
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from nbgrader.api import Gradebook, Notebook
 from nbgrader.preprocessors import NbGraderPreprocessor
 from traitlets import Unicode
 
 KEY = "rnn-course"
 """Where a notebook's metadata, and a conversion's resources, say what was repaired or damaged."""
+
+KINDS = ("code", "markdown", "raw")
+"""Of cells; of any other kind nbformat can't even say what is wrong."""
 
 _ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
@@ -171,10 +174,11 @@ def _read(text: str) -> NotebookNode:
     used: set[str] = set()
     notebook.cells = [_cell(raw, used) for raw in data["cells"] if isinstance(raw, Mapping)]
     # The schema of a whole notebook is compiled: one by one, sound cells take thirty times as long.
-    if not _is_sound(notebook):
+    kinds = [cell.get("cell_type") in KINDS for cell in notebook.cells]
+    if not (all(kinds) and _is_sound(notebook)):
         notebook.cells = [
-            cell if _is_sound(cell, f"{cell.get('cell_type')}_cell") else _sound(cell)
-            for cell in notebook.cells
+            cell if known and _is_sound(cell, f"{cell.cell_type}_cell") else _sound(cell)
+            for known, cell in zip(kinds, notebook.cells, strict=True)
         ]
     return notebook
 
@@ -219,7 +223,7 @@ def _is_sound(node: NotebookNode, ref: str | None = None) -> bool:
         # Half of a surrogate pair is valid JSON, and no encoder takes it.
         json.dumps(node, ensure_ascii=False).encode()
         nbformat.validate(node, ref=ref, version=4, version_minor=5)
-    except Exception:  # of what is unsound enough, nbformat can't even say so
+    except (nbformat.ValidationError, ValueError, KeyError, AttributeError):
         return False
     return True
 
@@ -238,6 +242,16 @@ def _sound(cell: NotebookNode) -> NotebookNode:
     }
     make = new_code_cell if cell.get("cell_type") == "code" else new_markdown_cell
     return make(text, id=cell.id, metadata={"nbgrader": kept} if kept else {})
+
+
+def output(kind: str, **fields: Any) -> NotebookNode:
+    """An output in nbformat's terms.
+
+    nbformat's ``new_output`` would hold each against the schema, which takes longer than most
+    cells; the notebook as a whole is held against it when it is written.
+    """
+    rest: dict[str, Any] = {} if kind in ("stream", "error") else {"metadata": {}}
+    return nbformat.from_dict({"output_type": kind, **rest, **fields})
 
 
 def _unused(wanted: Any, used: set[str]) -> str:
@@ -430,5 +444,5 @@ class WriteOff(NbGraderPreprocessor):
         if cell.cell_type == "code" and _marks(cell).get("grade"):
             line = f"NotGraded: {self.reason}"
             error = {"ename": "NotGraded", "evalue": self.reason, "traceback": [line]}
-            cell.outputs = [new_output("error", **error)]
+            cell.outputs = [output("error", **error)]
         return cell, resources

@@ -125,7 +125,8 @@ def document(html: Path) -> str:
 
 def widgets(html: Path) -> list[str]:
     """Return the scripts of the book's widgets; the one that starts them comes last."""
-    ours = [path.name for path in (BOOK / "_static").glob("*.js") if path.name != "access.js"]
+    scripts = (BOOK / "_static").glob("*.js")
+    ours = [path.name for path in scripts if "rnnWidgets" in path.read_text(encoding="utf-8")]
     there = [name for name in ours if (html / "_static" / name).is_file()]
     return [
         f"_static/{name}" for name in sorted(there, key=lambda name: (name == "widget.js", name))

@@ -211,8 +211,8 @@ def places(wrong: np.ndarray, output: Output) -> list[str]:
     for axis, letter in enumerate(output.axes):
         bad = wrong.any(axis=tuple(i for i in range(wrong.ndim) if i != axis))
         good_at, bad_at = np.flatnonzero(~bad), np.flatnonzero(bad)
-        if letter in BLOCKS and not bad.all():
-            lines += _blocks(np.asarray(bad), BLOCKS[letter])
+        if output.blocks and letter == f"{len(output.blocks)}H" and not bad.all():
+            lines += _blocks(np.asarray(bad), output.blocks)
         if letter not in AXES or bad.all():
             continue
         code = entry(output.name, [*":" * axis, slice_of(bad_at)])
@@ -227,10 +227,6 @@ def places(wrong: np.ndarray, output: Output) -> list[str]:
     if not lines:
         lines.append(f"wrong in {wrong.sum()} of {wrong.size} entries")
     return lines
-
-
-BLOCKS = {"4H": ("i", "f", "o", "g"), "3H": ("r", "u", "n")}
-"""The blocks of H that stand one behind the other along an axis, by its letters."""
 
 
 def _blocks(bad: np.ndarray, names: Sequence[str]) -> list[str]:

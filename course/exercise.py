@@ -37,10 +37,14 @@ class CourseError(Exception):
 
 @dataclass(frozen=True)
 class Output:
-    """One array that an answer returns, with the letters of its axes: ``("T", "B", "H")``."""
+    """One array that an answer returns, with the letters of its axes: ``("T", "B", "H")``.
+
+    blocks: what stands one behind the other along an axis such as "4H", by the names of the gates.
+    """
 
     name: str
     axes: tuple[str, ...]
+    blocks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -283,13 +283,17 @@ def test_blocks_are_told_apart(bad, line):
     wrong = np.zeros((8, 3), bool)
     for block in bad:
         wrong[2 * block] = True
-    assert line in places(wrong, Output("dW", ("4H", "H")))
+    assert line in places(wrong, Output("dW", ("4H", "H"), ("i", "f", "o", "g")))
 
 
 def test_where_every_block_is_wrong_none_is_named():
     wrong = np.zeros((6, 3), bool)
     wrong[::2, 1] = True
-    assert not [line for line in places(wrong, Output("dW", ("3H", "H"))) if "block" in line]
+    assert not [
+        line
+        for line in places(wrong, Output("dW", ("3H", "H"), ("r", "u", "n")))
+        if "block" in line
+    ]
 
 
 def test_one_gate_without_its_slope_is_found(capsys):

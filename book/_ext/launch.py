@@ -51,12 +51,12 @@ def bar(path: Path, published: Repository | None, jupyterhub: str = "") -> str:
     made = "".join(
         f'<li><a href="{escape(address)}"{more}>{said}</a></li>' for address, said, more in links
     )
-    toolkit = f'<a href="{NOTEBOOKS}/{TOOLKIT}" download="{TOOLKIT}">{TOOLKIT}</a>'
+    packed = f'<a href="{NOTEBOOKS}/{TOOLKIT}" download="{TOOLKIT}">{TOOLKIT}</a>'
     return (
         '<nav class="rnn-open" aria-label="The notebook of this chapter">'
         f"<p><strong>Open the notebook</strong> <code>{file}</code></p><ul>{made}</ul>"
         "<details><summary>What it needs on your own machine</summary>"
-        f"<p>Python 3.11 to 3.13 and the course's toolkit. Put {toolkit} beside the notebook, run"
+        f"<p>Python 3.11 to 3.13 and the course's toolkit. Put {packed} beside the notebook, run"
         f" <code>pip install {TOOLKIT} jupyterlab</code> there, and open it with"
         f" <code>jupyter lab {file}</code>.</p></details></nav>"
     )

@@ -674,8 +674,14 @@ THREE = {"dU": ("3H", "D"), "dW": ("3H", "H"), "db": ("3H",)}
 INTO = {"dx": ("T", "B", "D"), "dh0": STATE, "dc0": STATE}
 
 
+BLOCKS = {"4H": ("i", "f", "o", "g"), "3H": ("r", "u", "n")}
+
+
 def _outputs(shapes: Mapping[str, tuple[str, ...]]) -> tuple[Output, ...]:
-    return tuple(Output(name, axes) for name, axes in shapes.items())
+    def blocks(axes: tuple[str, ...]) -> tuple[str, ...]:
+        return next((BLOCKS[letter] for letter in axes if letter in BLOCKS), ())
+
+    return tuple(Output(name, axes, blocks(axes)) for name, axes in shapes.items())
 
 
 CHAPTER = Chapter(

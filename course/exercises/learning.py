@@ -721,7 +721,7 @@ def _learned_cases(rng: np.random.Generator) -> list[Case]:
 
 GRADIENTS = ("dU1", "dW1", "db1", "dU2", "dW2", "db2", "da", "dk")
 GRADIENT_AXES = (
-    ("4 H", "1"), ("4 H", "H"), ("4 H",), ("4 H", "H"), ("4 H", "H"), ("4 H",), ("H",), ("1",)
+    ("4H", "1"), ("4H", "H"), ("4H",), ("4H", "H"), ("4H", "H"), ("4H",), ("H",), ("1",)
 )  # fmt: skip
 
 
@@ -973,12 +973,8 @@ CHAPTER = Chapter(
             (
                 Output("L", ()),
                 *(
-                    Output(name, axes)
-                    for name, axes in zip(
-                        GRADIENTS,
-                        GRADIENT_AXES,
-                        strict=True,
-                    )
+                    Output(name, axes, ("i", "f", "u", "o"))
+                    for name, axes in zip(GRADIENTS, GRADIENT_AXES, strict=True)
                 ),
             ),
             _learned_cases,
