@@ -131,6 +131,22 @@ def test_nothing_but_its_own_tmp_can_be_written(inside):
     assert found.split() == ["/tmp", "/tmp/home"]
 
 
+def test_what_a_submission_writes_ends_with_it(inside):
+    """The working folder is on the path of import: what lies there must not reach the next."""
+    code = """
+        import os, sys
+        sys.path.append("..")
+        for folder in ("/tmp", "/tmp/home"):
+            left = os.path.join(folder, "left_behind.py")
+            print(os.path.exists(left))
+            open(left, "w").write("here = True")
+        import left_behind
+        print(left_behind.here)
+    """
+    for _ in range(2):
+        assert inside(code).split() == ["False", "False", "True"]
+
+
 def test_it_holds_one_channel_and_no_other_descriptor(inside):
     found = inside("""
         import os, stat

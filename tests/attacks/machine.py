@@ -79,6 +79,8 @@ ATTACKS = [
         setup=(
             "import os, sys\n"
             "for folder in (*sys.path, os.path.dirname(np.__file__), sys.prefix + '/bin'):\n"
+            # Its own /tmp, where it works, may be written: it ends with the submission.
+            "    if os.path.realpath(folder).startswith('/tmp'): continue\n"
             "    for name in ('sitecustomize.py', '@MARK@.pth', '@MARK@.py'):\n"
             "        try: open(os.path.join(folder, name), 'w').write('x'); print('GOT', folder)\n"
             "        except OSError: pass\n"
