@@ -23,7 +23,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from nbgrader.api import Gradebook, Notebook
 from nbgrader.preprocessors import NbGraderPreprocessor
-from traitlets import Unicode
+from traitlets import Bool, Unicode
 
 KEY = "rnn-course"
 """Where a notebook's metadata, and a conversion's resources, say what was repaired or damaged."""
@@ -369,6 +369,9 @@ def _place(cells: list[NotebookNode], trusted: Sequence[Trusted], notes: list[st
 
 class SubmissionExporter(NotebookExporter):
     """Reads what was handed in, however badly it is made, and goes on with what it can read."""
+
+    optimistic_validation = Bool(True).tag(config=True)
+    """Whether the notebook is validated at the end alone, and not after each step."""
 
     def from_file(
         self, file_stream: Any, resources: dict[str, Any] | None = None, **kw: Any
