@@ -137,6 +137,26 @@ def test_padding_is_three_quarters_of_a_batch_as_it_comes():
     assert d.packed == d.wanted
 
 
+def test_the_longest_of_32_lengths():
+    """By summing the tail: E max = sum over t of 1 - P(length <= t)^32."""
+    assert sum(1 / k for k in range(1, 33)) == pytest.approx(4.1, abs=0.05)
+    inside = 1 - 0.95 ** np.arange(10_000)
+    longest = (1 - inside**32).sum() / 20
+    assert longest == pytest.approx(4.0, abs=0.05)
+    assert 1 - 1 / longest == pytest.approx(0.75, abs=0.01)
+
+
+def test_three_units_with_a_clock_do_what_is_not_the_same_at_every_step():
+    """Turn every second bit round: units are the clock, and two that meet clock and bit."""
+    G = 20.0
+    W = np.array([[-G, 0, 0], [G, 0, 0], [G, 0, 0]])
+    params = np.array([[0.0], [G], [G]]), W, np.array([0, -G, G]), np.array([[0, 1, -1]]), np.ones(1)
+    x = np.random.default_rng(0).choice([-1.0, 1.0], (50, 30, 1))
+    _, o = lab.unfold(lab.step, params, np.tile([1.0, 0, 0], (30, 1)), x)
+    clock = (-1.0) ** np.arange(50)[:, None, None]
+    np.testing.assert_allclose(np.stack(o), x * clock, atol=1e-6)
+
+
 def test_counts_of_the_five_minute_question():
     table = repr(lab.counts())
     line = next(line for line in table.splitlines() if line.startswith("28, 64, 28"))
