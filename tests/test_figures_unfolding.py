@@ -150,7 +150,8 @@ def test_three_units_with_a_clock_do_what_is_not_the_same_at_every_step():
     """Turn every second bit round: units are the clock, and two that meet clock and bit."""
     G = 20.0
     W = np.array([[-G, 0, 0], [G, 0, 0], [G, 0, 0]])
-    params = np.array([[0.0], [G], [G]]), W, np.array([0, -G, G]), np.array([[0, 1, -1]]), np.ones(1)
+    U, V = np.array([[0.0], [G], [G]]), np.array([[0, 1, -1]])
+    params = U, W, np.array([0, -G, G]), V, np.ones(1)
     x = np.random.default_rng(0).choice([-1.0, 1.0], (50, 30, 1))
     _, o = lab.unfold(lab.step, params, np.tile([1.0, 0, 0], (30, 1)), x)
     clock = (-1.0) ** np.arange(50)[:, None, None]
