@@ -158,6 +158,26 @@ def test_three_units_with_a_clock_do_what_is_not_the_same_at_every_step():
     np.testing.assert_allclose(np.stack(o), x * clock, atol=1e-6)
 
 
+def test_brackets_drawn_to_a_length_that_the_network_does_not_know():
+    """The next symbol's law given the symbols so far and that it goes on, multiplied out."""
+    law = lab.brackets()
+    rows = [(tuple(y[:tau]), p) for y, tau, p in zip(law.y, law.lengths, law.p, strict=True)]
+
+    def mass(prefix: tuple[int, ...]) -> float:
+        return sum(p for y, p in rows if y[: len(prefix)] == prefix and len(y) >= len(prefix))
+
+    right = dict.fromkeys((2, 4, 6), 0.0)
+    for y, _ in rows:
+        if len(y) in right:
+            steps = range(1, len(y) + 1)
+            goes_on = [mass(y[:t]) / sum(mass((*y[: t - 1], k)) for k in (0, 1)) for t in steps]
+            right[len(y)] += float(np.prod(goes_on))
+    for tau, found in right.items():
+        assert found == pytest.approx(law.of_length[tau], rel=1e-12)
+    assert [round(right[tau], 2) for tau in (2, 4)] == [0.65, 0.15]
+    assert (law.of_length**2).sum() < 0.5
+
+
 def test_counts_of_the_five_minute_question():
     table = repr(lab.counts())
     line = next(line for line in table.splitlines() if line.startswith("28, 64, 28"))
