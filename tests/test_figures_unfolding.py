@@ -47,7 +47,7 @@ def test_the_puzzle(sharing):
     assert (sharing.T, sharing.n[-1]) == (10, 128)
     at = {n: i for i, n in enumerate(sharing.lengths)}
     assert 0.4 < sharing.window_at[at[11]].min() <= sharing.window_at[at[11]].max() < 0.6
-    assert (sharing.rnn_at[at[50]] < 0.1).sum() >= 3  # most of five
+    assert 2 <= (sharing.rnn_at[at[50]] < 0.1).sum() <= 3  # about half; of other draws, 13 of 25
     assert sharing.rnn_at[at[50]].max() > 0.2  # and not all: look at the worst seed
 
 
