@@ -587,10 +587,12 @@ if __name__ == "__main__":
 #
 # $$
 # p = \Big\lfloor \frac{c + 1}{2} (S - 1) + \frac 1 2 \Big\rfloor, \qquad
-# \text{and patch } k \text{ begins at pixel } p - \frac{s\, 2^k}{2} , \tag{4.22}
+# \text{and patch } k \text{ begins at pixel } p - \Big\lfloor \frac{s\, 2^k}{2} \Big\rfloor ,
+# \tag{4.22}
 # $$
 #
-# the half rounded down, in each of the two directions, $S$ being the number of pixels that way.
+# in each of the two directions, $S$ being the number of pixels that way, and $k = 0, 1, \dots$ the
+# number of the patch.
 
 
 # %% exercise="taxonomy.glimpse"
@@ -623,12 +625,12 @@ def glimpse(x, centre, size, scales):
 # ## Exercise 4.13: the gradient of a choice
 #
 # Where to look next is drawn from a normal distribution around a mean $\mu$ that the network
-# chooses. A drawn place $p$ has no derivative for $\mu$; the expected reward has one:
+# chooses. A drawn place $\ell$ has no derivative for $\mu$; the expected reward has one:
 #
 # $$
 # \nabla_{\mu^{(t)}} \mathbb E[R] = \mathbb E\!\left[ \big(R^{(t)} - \beta^{(t)}\big)\,
-# \nabla_{\mu^{(t)}} \log p\big(p^{(t)} \mid \mu^{(t)}\big) \right] =
-# \mathbb E\!\left[ \big(R^{(t)} - \beta^{(t)}\big)\, \frac{p^{(t)} - \mu^{(t)}}{\sigma^2} \right] ,
+# \nabla_{\mu^{(t)}} \log p\big(\ell^{(t)} \mid \mu^{(t)}\big) \right] = \mathbb E\!\left[
+# \big(R^{(t)} - \beta^{(t)}\big)\, \frac{\ell^{(t)} - \mu^{(t)}}{\sigma^2} \right] ,
 # \tag{4.23–4.25}
 # $$
 #

@@ -41,3 +41,11 @@ def test_links_to_equations_lead_to_their_number(page):
     places = dict(re.findall(r"^\[\((\d+\.\d+)\)\]: #(\S+)$", text, flags=re.MULTILINE))
     assert places == {number: "eq-" + number.replace(".", "-") for number in places}
     assert set(re.findall(r"\[\((\d+\.\d+)\)\]", text)) == set(places)
+
+
+@every_page
+def test_numbers_that_stand_out_of_order_are_announced(page):
+    """A page whose equations are not in the order of their numbers says so; others do not."""
+    text = page.read_text(encoding="utf-8")
+    numbers = [int(n) for n in re.findall(r"\\tag\{\d+\.(\d+)\}", text)]
+    assert (numbers != sorted(numbers)) == ("so some appear out of order" in text)

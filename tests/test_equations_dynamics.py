@@ -175,6 +175,17 @@ def test_newton_finds_what_bisection_finds_and_doubles_its_digits():
         assert after < 10 * before**2 + 1e-15
 
 
+@pytest.mark.equation("1.8")
+def test_newton_halves_the_error_at_a_saddle_node():
+    for w in (1.5, 2.0, 4.0):
+        (h,), (b,) = saddle_node(np.array([w]))
+        errors = [
+            newton(np.array([[h + 0.05]]), *lab.unit(w, b), n)[0][0, 0] - h for n in range(3, 10)
+        ]
+        ratios = [after / before for before, after in itertools.pairwise(errors)]
+        np.testing.assert_allclose(ratios, 0.5, atol=0.02)
+
+
 # -------------------------------------------------------------------------------------- one unit
 
 
@@ -258,6 +269,23 @@ def test_a_turning_pair_has_the_predicted_size_and_period():
         errors.append(abs(found.radius2 / found.predicted2 - 1))
     assert errors[0] > 1.8 * errors[1] > 3 * errors[2]  # the error is of the order of g - 1
     assert errors[-1] < 0.02
+
+
+@pytest.mark.equation("1.15")
+def test_a_quarter_turn_is_left_out_since_its_size_depends_on_the_start():
+    """Four directions are no mean over all: on the axes r is h*, on the diagonals sqrt 2 times."""
+    W = 1.05 * np.array([[0.0, -1.0], [1.0, 0.0]])
+    rest = lab.of_unit(1.05, 0.0)[0][-1]
+    ends = orbit(np.array([[0.3, 0.0], [0.3, 0.3]]), W, np.zeros(2), 2000)[-1]
+    close((ends**2).sum(axis=1), [rest**2, 2 * rest**2])
+    formula = 4 * 0.05 / 1.05**3
+    assert rest**2 < 0.85 * formula < 1.15 * formula < 2 * rest**2
+    for phi in (np.pi / 3, 2 * np.pi / 3, 1.0):  # six, three, many directions: the mean is 3/4
+        t = np.arange(6000)
+        assert (np.cos(phi * t + 0.1) ** 4 + np.sin(phi * t + 0.1) ** 4).mean() == pytest.approx(
+            0.75, abs=1e-3
+        )
+        assert lab.turning(1.01, phi).radius2 == pytest.approx(4 * 0.01 / 1.01**3, rel=0.02)
 
 
 # ------------------------------------------------------------------------------------------ chaos

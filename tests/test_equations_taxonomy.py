@@ -599,6 +599,23 @@ def test_latent_cost_is_torchs_divergence():
     close(latent_cost(mu, sigma), torch.distributions.kl_divergence(q, prior).sum((0, 2)).numpy())
 
 
+@pytest.mark.equation("4.28")
+def test_latents_that_depend_on_earlier_ones_cost_the_mean_over_draws():
+    """Two steps, mu(2) = a z(1): both latents are one normal vector, with a closed divergence."""
+    m, s1, a, s2 = 0.7, 0.5, 1.3, 0.8
+    nodes, weights = np.polynomial.hermite_e.hermegauss(20)  # exact: the cost is a polynomial in z
+    z = m + s1 * nodes
+    mu = np.stack([np.full(20, m), a * z])[..., None]
+    sigma = np.stack([np.full(20, s1), np.full(20, s2)])[..., None]
+    mean = (weights * latent_cost(mu, sigma)).sum() / weights.sum()
+    centre = torch.tensor([m, a * m], dtype=torch.float64)
+    spread = [[s1**2, a * s1**2], [a * s1**2, a**2 * s1**2 + s2**2]]
+    normal = torch.distributions.MultivariateNormal
+    q = normal(centre, torch.tensor(spread, dtype=torch.float64))
+    prior = normal(torch.zeros_like(centre), torch.eye(2, dtype=torch.float64))
+    assert mean == pytest.approx(float(torch.distributions.kl_divergence(q, prior)), rel=1e-12)
+
+
 def test_picture_cost_is_binary_cross_entropy():
     rng = np.random.default_rng(15)
     x, canvas = rng.integers(0, 2, (2, 9)).astype(float), 20 * rng.normal(size=(2, 9))

@@ -274,8 +274,9 @@ class Roads(NamedTuple):
     """The direct road and all roads together, for one forget bias.
 
     bias; n : (N,), steps between; direct : (N,), the mean over units of the product of f, (5.7);
-    whole : (N,), the mean of the diagonal of d c(t+n)/d c(t), all roads, by complex steps;
-    predicted : (N,), sigmoid(bias)^n; error : of (5.8) against a complex step, for n = 1
+    whole : (N,), the length of a column of d c(t+n)/d c(t), all roads, by complex steps: root mean
+    square over the columns; predicted : (N,), sigmoid(bias)^n; error : of (5.8) against a complex
+    step, for n = 1
     """
 
     bias: float
@@ -314,11 +315,13 @@ def total_jacobian(net: Lstm, h: np.ndarray, c: np.ndarray, n: int) -> np.ndarra
     return cs[-1].imag.T / STEP
 
 
-def roads(biases: Sequence[float] = (0.0, 1.0, 3.0), N: int = 20, H: int = 32) -> list[Roads]:
+def roads(
+    biases: Sequence[float] = (0.0, 1.0, 3.0), N: int = 20, H: int = 32, seed: int = 2
+) -> list[Roads]:
     """Measure untrained LSTMs whose weights are those PyTorch starts from."""
     found = []
     for bias in biases:
-        rng = np.random.default_rng(2)
+        rng = np.random.default_rng(seed)
         bound = 1 / np.sqrt(H)
         b = rng.uniform(-bound, bound, 4 * H)
         b[H : 2 * H] = bias
@@ -330,7 +333,7 @@ def roads(biases: Sequence[float] = (0.0, 1.0, 3.0), N: int = 20, H: int = 32) -
         f = gates[:, 0, H : 2 * H]
         n = np.arange(1, N + 1)
         direct = np.array([np.prod(f[1 : 1 + k], axis=0).mean() for k in n])
-        whole = np.array([np.diag(total_jacobian(net, h, c, k)).mean() for k in n])
+        whole = np.array([np.linalg.norm(total_jacobian(net, h, c, k)) for k in n]) / np.sqrt(H)
         error = difference(total_jacobian(net, h, c, 1), cell_jacobian(net, gates, c, 1))
         found.append(Roads(bias, n, direct, whole, sigmoid(np.array(bias)) ** n, error))
     return found
@@ -424,27 +427,80 @@ def reached(model: Reader, x: torch.Tensor) -> np.ndarray:
     return norms / norms[0]
 
 
-def reach(T: int = 30, H: int = 24, B: int = 32, updates: int = 900, rate: float = 0.01) -> Reach:
-    """Measure the gradient's reach before and after learning to add two marked numbers."""
+def taught(
+    name: str, seed: int = 0,
+    T: int = 30, H: int = 24, B: int = 32, updates: int = 900, rate: float = 0.01,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
+    """Teach one of `NETWORKS` to add; return its reach before and after, (T,), and its errors."""
     probe, _ = adding(np.random.default_rng(9), T, 64)
-    before, after, losses = {}, {}, {}
-    for name, (kind, bias) in NETWORKS.items():
-        model = Reader(kind, bias, 2, H)
-        before[name] = reached(model, probe)
-        rng = np.random.default_rng(1)
-        optimizer = torch.optim.Adam(model.parameters(), lr=rate)
-        curve = []
-        for _ in range(updates):
-            x, y = adding(rng, T, B)
-            loss = (model(x) - y).square().mean()
-            optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            curve.append(float(loss.detach()))
-        after[name] = reached(model, probe)
-        losses[name] = np.array(curve)
-    return Reach(np.arange(T), before, after, losses)
+    model = Reader(*NETWORKS[name], 2, H, seed)
+    before = reached(model, probe)
+    rng = np.random.default_rng(1 + seed)
+    optimizer = torch.optim.Adam(model.parameters(), lr=rate)
+    curve = []
+    for _ in range(updates):
+        x, y = adding(rng, T, B)
+        loss = (model(x) - y).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        curve.append(float(loss.detach()))
+    return before, reached(model, probe), np.array(curve)
+
+
+def reach() -> Reach:
+    """Measure the gradient's reach before and after learning to add two marked numbers."""
+    found = {name: taught(name) for name in NETWORKS}
+    before, after, loss = ({name: each[k] for name, each in found.items()} for k in range(3))
+    return Reach(np.arange(len(before["tanh"])), before, after, loss)
+
+
+class Starts(NamedTuple):
+    """Both LSTMs from several starts, by network.
+
+    reach : (seeds,), untrained, at lag 20; learnt : (seeds,), the update after which the mean error
+    of 30 updates is below 0.02, infinite if none is
+    """
+
+    reach: dict[str, np.ndarray]
+    learnt: dict[str, np.ndarray]
+
+
+def starts(seeds: Sequence[int] = range(7)) -> Starts:
+    """Train the LSTMs with forget bias 0 and 1 from several starts, each on data of its own."""
+    reach, learnt = {}, {}
+    for name in ("LSTM, bias 0", "LSTM, bias 1"):
+        runs = [taught(name, seed) for seed in seeds]
+        reach[name] = np.array([before[20] for before, _, _ in runs])
+        means = [np.convolve(loss, np.full(30, 1 / 30), "valid") for *_, loss in runs]
+        learnt[name] = np.array(
+            [np.argmax(m < 0.02) + 30 if m.min() < 0.02 else np.inf for m in means]
+        )
+    return Starts(reach, learnt)
+
+
+def table_starts(data: Starts) -> Table:
+    """Return medians and ranges over the starts, and how often each network was first."""
+
+    def updates(n: float) -> str:
+        return f"{n:.0f}" if np.isfinite(n) else "more than 900"
+
+    first = np.argmin(list(data.learnt.values()), axis=0)
+    rows = []
+    for k, (name, learnt) in enumerate(data.learnt.items()):
+        reach = data.reach[name]
+        rows.append(
+            [
+                name,
+                f"{np.median(reach):.1g} ({reach.min():.1g} to {reach.max():.1g})",
+                updates(float(np.median(learnt))),
+                f"{updates(learnt.min())} to {updates(learnt.max())}",
+                f"{(first == k).sum()} of {len(first)}",
+            ]
+        )
+    head = ["network", "untrained, lag 20: median (range)", "updates until error 0.02: median"]
+    return Table([*head, "range", "first down"], rows)
 
 
 def draw_reach(data: Reach) -> Figure:
