@@ -501,7 +501,7 @@ def bleu(candidates, references):
 # $$
 #
 # Joining is associative, so it does not matter where one begins. Let each step $t$ hold what the
-# last $r$ steps up to $t$ do together. If you join that with what step $t - r$ holds, it is the last
+# last $r$ steps up to $t$ do together. Join that with what step $t - r$ holds, and it is the last
 # $2r$ steps:
 #
 # $$
