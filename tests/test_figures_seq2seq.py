@@ -6,6 +6,8 @@ Nothing here depends on how fast the machine is.
 from __future__ import annotations
 
 import itertools
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +22,8 @@ from figures import seq2seq_scan as scans
 from course import datasets
 from course.datasets import Vocabulary, originals
 from solutions.seq2seq import beam_search, bleu, greedy, masked_cross_entropy
+
+ROOT = Path(__file__).resolve().parent.parent
 
 # ------------------------------------------------------------------------------ what they share
 
@@ -108,6 +112,17 @@ def test_a_date_without_its_month():
 @pytest.fixture(scope="module")
 def dates():
     return lab.dates()
+
+
+def test_names_of_months_are_as_many_as_the_page_says():
+    """Words of training that come in one month only, whatever their case, in some language."""
+    part, months = datasets.dates().train, {}
+    for text, iso, language in zip(part.texts, part.iso, part.languages, strict=True):
+        for word in re.findall(r"[^\W\d_]+", text.lower()):
+            months.setdefault((word, language), []).append(iso[5:7])
+    names = {word for (word, _), each in months.items() if len(each) > 4 and len(set(each)) == 1}
+    page = (ROOT / "book/06-seq2seq.md").read_text(encoding="utf-8")
+    assert f"only digits and {len(names)} names of months" in page
 
 
 def test_dates_are_right_on_days_held_out(dates):
