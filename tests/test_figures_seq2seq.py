@@ -153,6 +153,35 @@ def test_ways_that_training_has_not(dates):
     assert len(lab.table_ways(dates).rows) == 6
 
 
+def test_catalan_fails_at_the_apostrophe_and_polish_at_four_months(dates):
+    """What the page says of single months; all else in Catalan is right."""
+
+    def answers(what, language):
+        part = datasets.unseen_dates(what)
+        mine = [i for i, each in enumerate(part.languages) if each == language]
+        texts, iso = ([each[i] for i in mine] for each in (part.texts, part.iso))
+        return texts, iso, lab.texts(lab.translate(dates.translator, texts, limit=30))
+
+    assert not any("’" in text for text in datasets.dates().train.texts)
+    texts, iso, found = answers("language", "ca")
+    elided = np.array(["’" in text for text in texts])
+    assert {day[5:7] for day, each in zip(iso, elided, strict=True) if each} == {"04", "08", "10"}
+    good = lab.right(found, iso)
+    assert good[~elided].mean() > 0.98
+    assert good[elided].mean() < 0.05
+    assert np.mean([found[i][5:7] == "12" for i in np.flatnonzero(elided)]) > 0.9
+
+    texts, iso, found = answers("pair", "pl")
+    months = {}
+    for text, day, each in zip(texts, iso, found, strict=True):
+        months.setdefault(text.split()[1], []).append((each == day, each[5:7]))
+    never = {name for name, each in months.items() if not any(good for good, _ in each)}
+    assert never == {"gru", "lis", "paź", "sty"}
+    assert len(months) == 12
+    assert all(good for name, each in months.items() if name not in never for good, _ in each)
+    assert {month for _, month in months["lis"]} == {"07"}
+
+
 def test_longer_strings_are_wrong_without_practice(dates):
     assert dates.unseen["range"] == 0
     assert dates.first < 0.5
