@@ -493,7 +493,7 @@ class RNNFunction(torch.autograd.Function):
 # $$
 #
 # $\theta$ is all five parameters, $\eta$ the rate, and $v$ starts at 0. The sum of the mask runs
-# over time and batch: this is the one place where the course divides, so that the rate need not
+# over time and batch: this is the one place where the chapter divides, so that the rate need not
 # know how large a batch is. Use your own functions of exercises 3.1 to 3.6; their checks must be
 # right first.
 

@@ -149,7 +149,7 @@ def mean(states, lengths):
 #
 # $$
 # e_t = \frac{k_t^\top q}{\sqrt H} \quad (6.7) \qquad
-# \alpha_t = \frac{m_t \exp e_t}{\sum_j m_j \exp e_j} \quad (6.6) \qquad
+# \alpha_t = \frac{m^{(t)} \exp e_t}{\sum_j m^{(j)} \exp e_j} \quad (6.6) \qquad
 # c = \sum_t \alpha_t v_t \quad (6.3)
 # $$
 #
@@ -501,8 +501,7 @@ def bleu(candidates, references):
 # $$
 #
 # Joining is associative, so it does not matter where one begins. Let each step $t$ hold what the
-# last $r$ steps up to $t$ do together. If you join that with what step $t - r$ holds, it is the
-# last
+# last $r$ steps up to $t$ do together. Join that with what step $t - r$ holds, and it is the last
 # $2r$ steps:
 #
 # $$
@@ -511,7 +510,7 @@ def bleu(candidates, references):
 # $$
 #
 # All $t$ at once, so there are about $\log_2 T$ sweeps and no loop over time. The check counts
-# the lines that run. Do not divide by a product of $a$'s: after some hundred steps it is 0.
+# the lines that run. Do not divide by a product of $a$'s: it can be 0 after a few hundred steps.
 
 
 # %% exercise="seq2seq.scan"

@@ -728,3 +728,23 @@ def test_every_figure_draws(tiny):
 def test_chebyshev_order_keeps_every_step():
     for steps in (1, 5, 64, 100):
         assert sorted(lab.interleaved(steps)) == list(range(steps))
+
+
+def test_torch_can_keep_the_history_of_a_step_and_still_writes_in_place():
+    """What the page says of `differentiable=True`; one step by hand: d(1 - 2 rate)^2 / drate."""
+
+    def gradient_of_rate(steps: int, **options: bool) -> float:
+        rate = torch.tensor(0.1, requires_grad=True)
+        theta = torch.tensor(1.0, requires_grad=options.get("differentiable", False)).clone()
+        optimizer, L = torch.optim.SGD([theta], lr=rate, **options), torch.zeros(())
+        for _ in range(steps):
+            theta.grad = 2 * theta
+            optimizer.step()
+            L = L + theta.square()
+        return torch.autograd.grad(L, rate)[0].item()
+
+    assert gradient_of_rate(1, differentiable=True) == pytest.approx(-4 * 0.8)
+    with pytest.raises(RuntimeError, match="inplace"):
+        gradient_of_rate(2, differentiable=True)
+    with pytest.raises(RuntimeError, match="does not require grad"):
+        gradient_of_rate(1)

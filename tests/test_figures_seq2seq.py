@@ -6,6 +6,8 @@ Nothing here depends on how fast the machine is.
 from __future__ import annotations
 
 import itertools
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +22,8 @@ from figures import seq2seq_scan as scans
 from course import datasets
 from course.datasets import Vocabulary, originals
 from solutions.seq2seq import beam_search, bleu, greedy, masked_cross_entropy
+
+ROOT = Path(__file__).resolve().parent.parent
 
 # ------------------------------------------------------------------------------ what they share
 
@@ -110,6 +114,17 @@ def dates():
     return lab.dates()
 
 
+def test_names_of_months_are_as_many_as_the_page_says():
+    """Words of training that come in one month only, whatever their case, in some language."""
+    part, months = datasets.dates().train, {}
+    for text, iso, language in zip(part.texts, part.iso, part.languages, strict=True):
+        for word in re.findall(r"[^\W\d_]+", text.lower()):
+            months.setdefault((word, language), []).append(iso[5:7])
+    names = {word for (word, _), each in months.items() if len(each) > 4 and len(set(each)) == 1}
+    page = (ROOT / "book/06-seq2seq.md").read_text(encoding="utf-8")
+    assert f"only digits and {len(names)} names of months" in page
+
+
 def test_dates_are_right_on_days_held_out(dates):
     assert len(dates.languages) == 14
     assert min(dates.validation, dates.test) >= 0.995
@@ -136,6 +151,35 @@ def test_ways_that_training_has_not(dates):
     for whole, rough in (*dates.pairs.values(), *dates.foreign.values()):
         assert whole <= rough
     assert len(lab.table_ways(dates).rows) == 6
+
+
+def test_catalan_fails_at_the_apostrophe_and_polish_at_four_months(dates):
+    """What the page says of single months; all else in Catalan is right."""
+
+    def answers(what, language):
+        part = datasets.unseen_dates(what)
+        mine = [i for i, each in enumerate(part.languages) if each == language]
+        texts, iso = ([each[i] for i in mine] for each in (part.texts, part.iso))
+        return texts, iso, lab.texts(lab.translate(dates.translator, texts, limit=30))
+
+    assert not any("’" in text for text in datasets.dates().train.texts)
+    texts, iso, found = answers("language", "ca")
+    elided = np.array(["’" in text for text in texts])
+    assert {day[5:7] for day, each in zip(iso, elided, strict=True) if each} == {"04", "08", "10"}
+    good = lab.right(found, iso)
+    assert good[~elided].mean() > 0.98
+    assert good[elided].mean() < 0.05
+    assert np.mean([found[i][5:7] == "12" for i in np.flatnonzero(elided)]) > 0.9
+
+    texts, iso, found = answers("pair", "pl")
+    months = {}
+    for text, day, each in zip(texts, iso, found, strict=True):
+        months.setdefault(text.split()[1], []).append((each == day, each[5:7]))
+    never = {name for name, each in months.items() if not any(good for good, _ in each)}
+    assert never == {"gru", "lis", "paź", "sty"}
+    assert len(months) == 12
+    assert all(good for name, each in months.items() if name not in never for good, _ in each)
+    assert {month for _, month in months["lis"]} == {"07"}
 
 
 def test_longer_strings_are_wrong_without_practice(dates):

@@ -72,6 +72,15 @@ def test_roofline_data_and_drawing():
     lab.plt.close(lab.draw_roofline(data))
 
 
+def test_a_larger_batch_by_hand():
+    """The second question of the page, (8.7) with one call: bytes decide at 1, operations at 16."""
+    one = 5e-7 + 4 * (4 * 128**2 + 6 * 128) / 8e10
+    many = 5e-7 + 2 * 16 * 4 * 128**2 / 1e11
+    predicted, measured = lab.more_sequences(MACHINE)
+    assert predicted == pytest.approx(many / one)
+    assert measured > 0
+
+
 def test_ways_agree_and_are_all_there():
     found = lab.ways(MACHINE, T=6, B=2, H=8)
     assert [way.calls for way in found[:3]] == [27, 13, 9]

@@ -11,6 +11,8 @@ import pytest
 from figures import translation as lab
 from matplotlib.figure import Figure
 
+from solutions.seq2seq import additive_attention, dot_attention
+
 PAGE = (Path(__file__).resolve().parent.parent / "book/06-seq2seq.md").read_text(encoding="utf-8")
 
 
@@ -97,3 +99,58 @@ def test_tables_of_proof_and_twin():
 def test_every_function_on_the_page_exists():
     for name in re.findall(r"\blab\.(\w+)", PAGE):
         assert hasattr(lab, name), name
+
+
+class Tallied:
+    """A number that counts multiplications, whoever makes them."""
+
+    made = 0
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+    def __mul__(self, other):
+        Tallied.made += 1
+        return Tallied(self.value * other.value)
+
+    def __add__(self, other):
+        return Tallied(self.value + getattr(other, "value", other))
+
+    __radd__ = __add__
+
+    def __sub__(self, other):
+        return Tallied(self.value - other.value)
+
+    def __truediv__(self, other):
+        return Tallied(self.value / getattr(other, "value", other))
+
+    def __ge__(self, other):
+        return self.value >= other.value
+
+    def exp(self):
+        return Tallied(math.exp(self.value))
+
+    def tanh(self):
+        return Tallied(math.tanh(self.value))
+
+
+def test_attention_multiplies_as_often_as_the_table_of_costs_says():
+    T, B, G, H, C, A = 5, 2, 3, 4, 6, 7
+
+    def numbers(*shape):
+        drawn = np.random.default_rng(0).normal(size=shape)
+        return np.array([Tallied(x) for x in drawn.ravel()], object).reshape(shape)
+
+    def multiplications(attend, *given):
+        Tallied.made = 0
+        attend(*given)
+        return Tallied.made / B  # of one sequence
+
+    keys, values, mask = numbers(T, B, H), numbers(T, B, C), np.ones((T, B))
+    assert multiplications(dot_attention, numbers(B, H), keys, values, mask) == T * (H + C)
+    weights = numbers(A, G), numbers(A, H), numbers(A)
+    found = multiplications(additive_attention, numbers(B, G), keys, values, mask, *weights)
+    once = T * A * H
+    assert found == once + A * G + T * (A + C)
+    assert "| $T A H$ |" in PAGE
+    assert "$T (H + C)$ for [(6.7)]; $A G + T (A + C)$ and a tanh of $TA$ for [(6.8)]" in PAGE

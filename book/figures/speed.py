@@ -143,6 +143,14 @@ def roofline(
     return Roofline(machine, np.array(batches), intensity, allowed, N / seconds)
 
 
+def more_sequences(machine: Rates, many: int = 16, H: int = 128) -> tuple[float, float]:
+    """How many times longer W h takes for a batch of `many` than of 1: by (8.7), and measured."""
+    data = roofline(machine, (1, many), H)
+    N = np.array([operations(1, int(B), 0, H, LSTM_BLOCKS)[0] for B in data.batch])
+    predicted, measured = machine.call + N / data.allowed, N / data.reached
+    return float(predicted[1] / predicted[0]), float(measured[1] / measured[0])
+
+
 def draw_roofline(data: Roofline) -> Figure:
     """Draw what the roof allows, and what was reached, against the intensity."""
     figures.style()
