@@ -720,14 +720,14 @@ if __name__ == "__main__":
             for rate, memory in settings:
                 theta, state = start, [np.zeros_like(start)] * (2 if rule is adam else 1)
                 for t in range(1, T + 1):
-                    residual = np.einsum("fmn,fn->fm", W, theta) - y
-                    grad = 2 * np.einsum("fmn,fm->fn", W, residual)
+                    off = (W @ theta[..., None])[..., 0] - y
+                    grad = 2 * (off[:, None] @ W)[:, 0]
                     rest = {momentum: (memory,), rmsprop: (memory, 1e-8)}.get(
                         rule, (memory, 0.999, 1e-8)
                     )
                     count = (t,) if rule is adam else ()
                     theta, *state = rule(theta, grad, *state, *count, rate, *rest)
-                ends.append(((np.einsum("fmn,fn->fm", W, theta) - y) ** 2).sum(-1))
+                ends.append((((W @ theta[..., None])[..., 0] - y) ** 2).sum(-1))
             return np.array(ends)[..., None]
 
         rng = np.random.default_rng(7)
