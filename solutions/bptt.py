@@ -15,8 +15,8 @@
 #
 # You will write every gradient of a recurrent network by hand, and have each one checked. Equation
 # numbers such as (3.9) are those of chapter 3 of the book, "Back-propagation through time": keep it
-# open beside this notebook. Plan about four hours. The first cell finds the course's toolkit, or
-# says how to get it.
+# open beside this notebook. Plan about four and a half hours. The first cell finds the course's
+# toolkit, or says how to get it.
 #
 # How to work:
 #
@@ -591,6 +591,58 @@ if __name__ == "__main__":
         ax.legend()
         figures.show(figure)
 
+# %% [markdown]
+# ## A start for question 3.11
+#
+# The product of Jacobians (3.20), measured: with a gradient of 1 at one unit of the last state,
+# your `grad_h` gives a row of it. The next cell prints its norm over 1 to 20 steps, for two
+# networks before and after your `train` has taught them to say the symbol of four steps ago, beside
+# what can be read off $W$ and off the slopes.
+
+# %%
+if __name__ == "__main__":
+    if ready("bptt.forward", "bptt.grad_h", "bptt.train"):
+        H, K, T, LAG = 16, 4, 24, 4
+
+        def jacobians(params, x, distances):
+            """Norms (N, B) of the derivative of the last state for the one N steps before."""
+            U, W, b, V, c = params
+            h, _ = forward(x, np.zeros((x.shape[1], H)), U, W, b, V, c)
+            rows = []
+            for unit in np.eye(H):
+                at_states = np.zeros_like(h)
+                at_states[-1] = unit
+                rows.append(grad_h(at_states, h, W, np.eye(H))[-1 - np.array(distances)])
+            return np.linalg.norm(np.stack(rows, axis=-2), 2, axis=(-2, -1)), 1 - h * h
+
+        def line(name, params, x):
+            """What W and the slopes promise, and what the product does."""
+            W, distances = params[1], (1, 5, 10, 20)
+            norms, slopes = jacobians(params, x, distances)
+            sigma, radius = np.linalg.norm(W, 2), np.abs(np.linalg.eigvals(W)).max()
+            print(
+                f"{name}: sigma {sigma:.2f}, radius {radius:.2f}, mean slope {slopes.mean():.2f};"
+                f" sigma^20 {sigma**20:.0e}, (sigma slope)^20 {(sigma * slopes.mean()) ** 20:.0e}"
+            )
+            for n, norm in zip(distances, norms, strict=True):
+                print(f"  {n:2} steps: median {np.median(norm):.1e}, largest {norm.max():.1e}")
+
+        for gain in (0.5, 1.5):
+            rng = np.random.default_rng(3)
+            params = [
+                rng.normal(0, 0.5, (H, K)),
+                gain * np.linalg.qr(rng.normal(size=(H, H)))[0],
+                np.zeros(H),
+                rng.normal(0, 0.3, (K, H)),
+                np.zeros(K),
+            ]
+            x, _, _ = datasets.echo(rng, T, 64, K, LAG)
+            line(f"gain {gain}, before", params, x)
+            batches = (datasets.echo(rng, T, 32, K, LAG) for _ in range(300))
+            stacked = [np.stack(arrays) for arrays in zip(*batches, strict=True)]
+            params, curve = train(params, *stacked, rate=0.5, momentum=0.9, max_norm=1.0)
+            line(f"gain {gain}, after, loss {curve[-1]:.2f}", params, x)
+
 # %% [markdown] question="bptt.explain"
 # ## Question 3.11: must it explode?
 #
@@ -602,15 +654,25 @@ if __name__ == "__main__":
 # - "$\sigma_{\max} > 1$, so over 20 steps the gradient explodes."
 # - "$1.3 \cdot 0.6 = 0.78 < 1$, so it can't."
 #
-# In at most 250 words:
+# In at most 400 words:
 #
 # 1. Which bound on $\lVert \partial h^{(t+20)} / \partial h^{(t)} \rVert_2$ do these numbers prove,
 #    as a number? Which do they not prove, and why not?
 # 2. May the gradient explode on this data, or must it, or can it not? Judge both conclusions, and
 #    say what $\rho = 0.9$ adds.
 # 3. What would you measure to settle it, and how would you read the result?
+# 4. *Measure.* Pascanu, Mikolov and Bengio (2013, "On the difficulty of training recurrent neural
+#    networks") make $\gamma \sigma_{\max} < 1$ sufficient for vanishing and
+#    $\gamma \sigma_{\max} > 1$ necessary for exploding. In the cell above, where do the two
+#    estimates of the colleague go wrong, and in which direction? What did training do to $W$, and
+#    what to the product? Change the lag, the gain, or the clipping, and say what would make you
+#    expect an explosion in training.
 #
 # Name the equations you use.
+#
+# Plan half an hour for part 4. A good answer says what you expected before you ran it, what you
+# changed, and what came out, in a few numbers; explains it by an equation; and says what your
+# experiment can't show.
 #
 # ### BEGIN SOLUTION
 # 1. By (3.20) the Jacobian over 20 steps is a product of 20 factors
@@ -628,10 +690,22 @@ if __name__ == "__main__":
 # many sequences and starting steps. On a logarithmic axis a rising line means exploding, a falling
 # one vanishing. Look at the worst sequences as well as the mean: one of them is enough for a bad
 # update.
+# 4. Before training, with gain 1.5: $\sigma_{\max}^{20}$ is $3 \cdot 10^3$ and the second estimate
+# 0.06, and the median of the product goes from 1.5 over one step to 2.4 over 20. So the first is
+# far too large and the second too small, each for the reason of part 2: one estimate leaves the
+# slopes out, the other takes their mean. After training $\sigma_{\max}$ is between 5 and 9 in both
+# networks, and $\sigma_{\max}^{20}$ above $10^{13}$; but the units saturate, the mean slope falls
+# below 0.25, and over 20 steps the median is below $10^{-6}$: the network needs 4 steps, and
+# forgets the rest. Over one step the median is above 1: a gradient grows first and then vanishes,
+# which no single number of $W$ can say. One expects an explosion where the lag asks for a state
+# that is kept and not yet saturated, early in training and with large gains; the largest of the
+# product, not its median, shows it. Not shown: more than 16 units, another task; clipping hides the
+# consequence, not the product.
 #
-# Three points. 1 for the bound, about 190, with the reason why the mean slope gives none; 1 for
-# "may, need not", with one sound reason against each conclusion; 1 for measuring the product of
-# Jacobians on the data, and how to read it.
+# Three points. 1 for parts 1 and 2: the bound, about 190, why the mean slope gives none, and "may,
+# need not"; 1 for part 3: measuring the product of Jacobians on the data, and how to read it; 1 for
+# part 4: both directions of the error with numbers, and saturation after training. A table without
+# an explanation gets half.
 # ### END SOLUTION
 
 # %% [markdown]

@@ -16,8 +16,8 @@
 # You will write both gated networks, forward and backward, turn the three forms of the GRU into one
 # another, move weights in and out of PyTorch, and let your own LSTM invent dinosaurs. Equation
 # numbers such as (5.10) are those of chapter 5 of the book, "Gates: LSTM and GRU": keep it open
-# beside this notebook. Plan about six hours. The first cell finds the course's toolkit, or says
-# how to get it.
+# beside this notebook. Plan about six and a half hours. The first cell finds the course's toolkit,
+# or says how to get it.
 #
 # How to work:
 #
@@ -636,6 +636,38 @@ class LSTMFunction(torch.autograd.Function):
         ### END SOLUTION
 
 
+# %% [markdown]
+# ## A start for question 5.13
+#
+# What share of a gradient at the last cell state comes back to $c^{(0)}$ through your
+# `lstm_backward`, by all roads, and what share by the direct road alone, (5.7)? Random weights
+# whose rows have length `scale`, 20 steps, nothing from outside at any $h^{(t)}$.
+
+# %%
+if __name__ == "__main__":
+    if ready("gates.lstm_forward", "gates.lstm_backward"):
+
+        def shares(bias, scale, T=20, B=50, D=8, H=32):
+            """Share of a gradient that comes back: by all roads, by the direct one; the cosine."""
+            rng = np.random.default_rng(5)
+            U = rng.normal(0, scale / np.sqrt(D), (4 * H, D))
+            W = rng.normal(0, scale / np.sqrt(H), (4 * H, H))
+            b = np.repeat([0.0, bias, 0.0, 0.0], H)  # i, f, o, g
+            x, zero = rng.normal(size=(T, B, D)), np.zeros((B, H))
+            h, c, made = lstm_forward(x, zero, zero, U, W, b)
+            sent = rng.normal(size=(B, H))
+            back = lstm_backward(np.zeros_like(h), sent, x, h, c, made, zero, zero, U, W)[2]
+            direct = made[..., H : 2 * H].prod(axis=0) * sent
+            size = np.linalg.norm
+            cosine = (back * direct).sum() / (size(back) * size(direct))
+            return size(back) / size(sent), size(direct) / size(sent), cosine
+
+        print("scale   bias   all roads     direct   cosine")
+        for scale in (0.1, 0.5, 1.0, 2.0):
+            for bias in (0.0, 1.0, 5.0):
+                every, direct, cosine = shares(bias, scale)
+                print(f"{scale:5.1f}  {bias:5.0f}  {every:10.1e} {direct:10.1e}  {cosine:7.2f}")
+
 # %% [markdown] question="gates.explain"
 # ## Question 5.13: when does the additive path still forget?
 #
@@ -643,15 +675,25 @@ class LSTMFunction(torch.autograd.Function):
 # LSTMs have just been initialised with small weights, so that $f^{(t)} \approx \sigma(b_f)$ at
 # every step; their forget biases are 0, 1 and 5.
 #
-# In at most 250 words:
+# In at most 400 words:
 #
 # 1. By the direct road alone, what share of $\nabla_{c^{(t+20)}} L$ reaches $c^{(t)}$ in each of
 #    the three, as a number? After how many steps is half of it left?
 # 2. Judge the sentence above. Name what is multiplied on the additive path, and one thing that can
 #    make it small after training, too.
 # 3. Why not start every LSTM with $b_f = 5$? Name two things that one pays for it.
+# 4. *Measure.* Jozefowicz, Zaremba and Sutskever (2015, "An empirical exploration of recurrent
+#    network architectures") advise $b_f = 1$ for every LSTM; Tallec and Ollivier (2018,
+#    "Can recurrent neural networks warp time?") derive biases from the lengths that are to be
+#    remembered. Both think of the direct road. How much of the gradient does it carry in the cell
+#    above, and for which weights is your answer to 1 the whole story? Is what comes by the other
+#    roads as useful? Change the number of steps, the scale, or start one gate differently.
 #
 # Name the equations you use.
+#
+# Plan half an hour for part 4. A good answer says what you expected before you ran it, what you
+# changed, and what came out, in a few numbers; explains it by an equation; and says what your
+# experiment can't show.
 #
 # ### BEGIN SOLUTION
 # 1. By (5.7) the direct road multiplies by $f$ at each step. With constant $f = \sigma(b_f)$ the
@@ -666,9 +708,21 @@ class LSTMFunction(torch.autograd.Function):
 # 3. The slope of the forget gate is $f(1-f) = 0.0066$ there, (5.13), against 0.25 at bias 0:
 # learning to forget is slow at first. And little is forgotten: $c$ adds up what comes in, (5.3),
 # grows, and saturates $\tanh c$, so that old input drowns the new.
+# 4. With scale 0.1 the direct road carries what part 1 says, $9.9 \cdot 10^{-7}$, 0.0019 and 0.87,
+# and all roads together 1.6, 1.3 and 1.1 times as much: even here the second road, through $h$ and
+# the gates, (5.10), is not nothing. With scale 1, which is common, it is most of it: for bias 0 all
+# roads bring 37 times what the direct one does, for bias 1 8.5 times, for bias 5 3.2 times, and
+# there more comes back than was sent. So the forget bias still decides by orders of magnitude, but
+# the share is no longer $f^{20}$. The cosine between the two falls from 0.70 (scale 0.1, bias 0) to
+# 0.05 (scale 1): what the other roads bring points elsewhere. The direct road gives each cell its
+# own error back; the others mix all cells through $W$, as in a plain network, and with larger
+# weights they may explode as there. Whether that is useful, only training can show. Not shown:
+# trained weights, gradients that enter at $h^{(t)}$, inputs that are not noise.
 #
-# Three points. 1 for the three shares, with (5.7); 1 for "the factor is $f$, a gate", with one
-# sound reason why it may be small; 1 for two prices, such as a flat forget gate and a full cell.
+# Three points. 1 for part 1: the three shares, with (5.7); 1 for parts 2 and 3: "the factor is $f$,
+# a gate", with one sound reason why it may be small, and two prices; 1 for part 4: small weights
+# against usual ones, with numbers, and the second road named. A table without an explanation gets
+# half.
 # ### END SOLUTION
 
 # %% [markdown]

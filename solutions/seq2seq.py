@@ -16,8 +16,8 @@
 # You will write an encoder and a decoder, let the decoder look at the source by attention and send
 # its gradient back, search for the likeliest translation, score translations, and run a recurrence
 # without a loop over time. Equation numbers such as (6.8) are those of chapter 6 of the book,
-# "Sequence to sequence": keep it open beside this notebook. Plan about five hours. The first cell
-# finds the course's toolkit, or says how to get it.
+# "Sequence to sequence": keep it open beside this notebook. Plan about five and a half hours. The
+# first cell finds the course's toolkit, or says how to get it.
 #
 # How to work, as before: replace the lines under `YOUR CODE HERE`, run the cell, then run the
 # locked cell below it. `hint("seq2seq.encode", 1)` names the equation, level 2 the term, level 3
@@ -884,6 +884,45 @@ if __name__ == "__main__":
         )
         print(f"largest difference from PyTorch: {np.abs(o - numpy_of(want)).max():.1e}")
 
+# %% [markdown]
+# ## A start for question 6.14
+#
+# A decoder of which everything is known: at each step the right word has probability `sure`, the
+# end, as long as it is too early, has probability `early`, and the other words share the rest;
+# behind the last word the end has probability `sure`. The next cell prints how long the sequences
+# are that your `beam_search` finds, for several widths; the last column is width 20 with
+# $\gamma = 1$.
+
+# %%
+if __name__ == "__main__":
+    if ready("seq2seq.beam_search"):
+
+        def decoder(n, sure, early, K=8):
+            """step, for `beam_search`, of a decoder that wants to write n words; the end is K."""
+            right = np.random.default_rng(n).integers(0, K, n)
+
+            def step(t, symbol):
+                p = np.full(K + 1, (1 - sure - early) / (K - 1))
+                if t < n:
+                    p[right[t]], p[K] = sure, early
+                else:
+                    p[:K], p[K] = (1 - sure) / K, sure
+                return t + 1, np.log(p)
+
+            return step
+
+        def words(n, width, length_penalty=0.0, sure=0.7, early=0.01):
+            """How many words beam search writes where n would be right."""
+            step = decoder(n, sure, early)
+            y, _ = beam_search(step, 0, 8, 8, width, 2 * n, length_penalty)
+            return len(y) - (y[-1] == 8)
+
+        widths = (1, 5, 8, 9, 20)
+        print("words  ", *(f"width {width:2}  " for width in widths), "gamma = 1")
+        for n in (2, 5, 10, 11, 12, 13, 20, 40):
+            found = [words(n, width) for width in widths]
+            print(f"{n:5}  ", *(f"{each:8}  " for each in found), f"{words(n, 20, 1.0):9}")
+
 # %% [markdown] question="seq2seq.explain"
 # ## Question 6.14: why does a wider beam write less?
 #
@@ -900,7 +939,7 @@ if __name__ == "__main__":
 # The references have 18.0 words on average. "So the search is broken", says one. "No, the network
 # is", says another.
 #
-# In at most 300 words:
+# In at most 450 words:
 #
 # 1. Who is right? Use the second column, and say what it shows about the search and about the
 #    network.
@@ -909,6 +948,16 @@ if __name__ == "__main__":
 #    and what doesn't it: in the scores, and in which beginnings are kept?
 # 4. On a sentence of 60 words every width fails alike, and the context is "last". Would you look
 #    for the fault in the search? Name an experiment that decides it.
+# 5. *Measure.* Stahlberg and Byrne (2019, "On NMT search errors and model errors: cat got your
+#    tongue?") searched a translator exactly: for more than half of the sentences, the likeliest
+#    translation was the empty one. When does that happen to the decoder of the cell above? Predict
+#    from `sure` and `early` the length from which on, and the width from which on, then check it
+#    with other values. Does $\gamma = 1$ cure the decoder, or hide the illness? What does this
+#    decoder lack that a real one has, and would it make things better or worse?
+#
+# Plan half an hour for part 5. A good answer says what you expected before you ran it, what you
+# changed, and what came out, in a few numbers; explains it by an equation; and says what your
+# experiment can't show.
 #
 # ### BEGIN SOLUTION
 # 1. The second. The search does what it is asked for: with the width, the $\log P$ of what it finds
@@ -926,10 +975,24 @@ if __name__ == "__main__":
 # what was found. If the reference is likelier, the search failed; if not, the network did. Here the
 # context is suspected: one vector for 60 words. Train with attention, and plot the error against
 # the length of the source.
+# 5. By (6.18) the right sequence has $\log P = (n + 1) \log 0.7$, the empty one $\log 0.01$: the
+# empty one is likelier as soon as $n + 1 > \log 0.01 / \log 0.7 = 12.9$, so from 12 words on. The
+# end is the least likely of the nine symbols, so it is kept at the first step from width 9 on. Both
+# are seen at once: with width 8 every length is right, with width 9 and more 11 words are written
+# whole, and of 12 or more none at all. Between all and nothing there is nothing: the end is as
+# likely at each step, so the earliest is the best. With $\gamma = 1$ all lengths are right here:
+# per symbol, $\log 0.7$ is more than $\log 0.01$. That hides it: the probabilities are the same,
+# and the choice only goes by another number. It fails if the empty sequence's one symbol is more
+# probable than the others' mean, (6.21). A real decoder's `early` depends on the source and on what
+# was written, and labels that were smoothed put a floor under it, which makes things worse; where
+# it has learned lengths well, `early` is far below 0.01, and each factor of ten moves the border by
+# 6.5 words. Its words are also unsure by spreading over many right translations, which `sure`
+# stands for. Not shown: a trained decoder.
 #
-# Three points. 1 for "the search works, the model is at fault", by the column; 1 for (6.18) and
-# (6.23), and for $\gamma$ acting on the choice alone; 1 for an experiment that tells search from
-# model.
+# Three points. 1 for parts 1 and 2: "the search works, the model is at fault", by the column,
+# (6.18) and (6.23); 1 for parts 3 and 4: $\gamma$ acting on the choice alone, and an experiment
+# that tells search from model; 1 for part 5: both borders predicted and checked with other values,
+# and one way in which a real decoder differs. A table without an explanation gets half.
 # ### END SOLUTION
 
 # %% [markdown]

@@ -15,8 +15,8 @@
 #
 # You will predict how long a recurrent network takes, before you run it. Equation numbers such as
 # (8.7) are those of chapter 8 of the book, "How fast can it go?": keep it open beside this
-# notebook. Plan about an hour and a half, after you have read the chapter. The first cell finds the
-# course's toolkit, or says how to get it.
+# notebook. Plan about two hours, after you have read the chapter. The first cell finds the course's
+# toolkit, or says how to get it.
 #
 # Graded is what you *predict*, never how fast your machine is. How a check reads, and `hint`,
 # are explained in the notebook of chapter 3.
@@ -310,20 +310,67 @@ def scan_backward(dh, a, h):
     ### END SOLUTION
 
 
+# %% [markdown]
+# ## A start for question 8.6
+#
+# If a linear recurrence is to run in parallel, need it be a scan? With
+# $A^{(t)} = a^{(1)} \cdots a^{(t)}$ it is two cumulative sums that every library has:
+# $h^{(t)} = A^{(t)} \sum_{s \le t} b^{(s)} / A^{(s)}$; or, with logarithms, no product is left at
+# all. The next cell has both, beside the loop and the scan from above, in float32, and prints the
+# largest relative error against the loop in float64.
+
+# %%
+if __name__ == "__main__":
+    if ready("speed.pair"):
+
+        def by_products(a, b):
+            """All states, by a cumulative product and a cumulative sum."""
+            A = np.cumprod(a, axis=0)
+            return A * np.cumsum(b / A, axis=0)
+
+        def by_logarithms(a, b):
+            """All states, by a cumulative sum and a cumulative sum of exponentials."""
+            log_A = np.cumsum(np.log(a), axis=0)
+            return np.exp(log_A + np.logaddexp.accumulate(np.log(b) - log_A, axis=0))
+
+        ways = loop, scan, by_products, by_logarithms
+        print("   T     a   ", *(f"{way.__name__:>13}" for way in ways))
+        for T in (100, 400, 1600, 4000):
+            for size in (0.5, 0.9, 0.99):
+                rng = np.random.default_rng(8)
+                a = size * rng.uniform(0.95, 1, (T, 1, 16))
+                b = rng.uniform(0.1, 1, (T, 1, 16))
+                true, errors = loop(a, b), []
+                for way in ways:
+                    with np.errstate(all="ignore"):
+                        h = way(a.astype(np.float32), b.astype(np.float32))
+                    errors.append(np.abs(h / true - 1).max())
+                print(f"{T:4}  {size:4}   ", *(f"{error:13.0e}" for error in errors))
+
 # %% [markdown] question="speed.explain"
 # ## Question 8.6: predict before you run
 #
 # A GPU does $F = 50 \cdot 10^{12}$ operations in float32 and moves $\beta = 3 \cdot 10^{12}$ bytes
 # in a second; to start a kernel takes $\ell = 5$ µs. An LSTM has $D = H = 512$, a sequence 1000
-# steps, a batch 16 sequences. In at most 250 words:
+# steps, a batch 16 sequences. In at most 400 words:
 #
 # 1. With $U x$ outside the loop and 9 kernels a step, predict the time of the forward pass, and say
 #    which of the three terms decides.
 # 2. Predict the same for a batch of 160, and for one kernel a step. Which of the two helps more
 #    for each sequence?
 # 3. What would a scan gain here, and what must be given up for it?
+# 4. *Measure.* Heinsen (2023, "Efficient parallelization of a ubiquitous sequential computation")
+#    computes such a recurrence with two cumulative sums, of logarithms. Predict first, for the cell
+#    above: after how many steps do products fail in float32 (its smallest number is
+#    $1.4 \cdot 10^{-45}$, the largest $3.4 \cdot 10^{38}$), and how does the error of logarithms
+#    grow with $T$ and with $a$? Then run it, and explain what you mispredicted. Would you train
+#    with logarithms? For which $a$ and $b$ can't you even write them down?
 #
 # Name the equations you use. Your numbers are graded, not your machine.
+#
+# Plan half an hour for part 4. A good answer says what you expected before you ran it, what you
+# changed, and what came out, in a few numbers; explains it by an equation; and says what your
+# experiment can't show.
 #
 # ### BEGIN SOLUTION
 # 1. A step's product has $N = 2 B G H^2 = 2 \cdot 16 \cdot 4 \cdot 512^2 = 33.6$ million
@@ -338,9 +385,25 @@ def scan_backward(dh, a, h):
 # each over whole arrays, so the calls cost next to nothing and $Q / \beta$ decides. The recurrence
 # must be linear in the state: gates may see the input only, as in (8.13). What a state holds can
 # then no longer decide what enters it.
+# 4. $1/A^{(t)}$ passes $3.4 \cdot 10^{38}$ when $-\log A^{(t)} > 88.7$. With $a$ drawn as in the
+# cell, $-\log a$ is 0.72, 0.13 and 0.036 on average, so products fail after about 120, 680 and 2500
+# steps: with 0.5 before 400, with 0.9 before 1600, with 0.99 before 4000, which is seen. Before
+# that they are as exact as the loop, below $10^{-6}$. Easily mispredicted: above 0.5 the product
+# never becomes 0, since the smallest number times 0.9 is rounded back to itself; so 0.9 gives
+# infinity and not NaN, and states that are wrong by any factor. Logarithms never leave the range,
+# but lose digits: $\log A^{(t)}$ is as large as $0.72\,T$, and a relative error of
+# $6 \cdot 10^{-8}$ in it is an absolute one, hence a relative one of $h$. So the error grows with
+# $T$ and with $-\log a$: with 0.5, $4 \cdot 10^{-5}$ at 400 steps, $4 \cdot 10^{-4}$ at 4000, a
+# thousand times that of the loop; with 0.99 at 4000 steps $9 \cdot 10^{-5}$. The scan stays below
+# $10^{-6}$ everywhere: it multiplies what is near, and never divides. Training may bear that, where
+# noise is larger; half precision has three to begin with. A logarithm needs $a, b > 0$: a candidate
+# with a sign, as tanh has, needs complex numbers, or two sums; and $a = 0$, a reset, has none. Not
+# shown: time.
 #
-# Three points, one for each part. In 1 the answer must be within a factor 1.5 of 46 ms with the
-# right term; in 2 both within a factor 1.5; in 3 the sweeps, and linearity named as the price.
+# Three points. 1 for parts 1 and 2: within a factor 1.5 of 46 ms with the right term, and both of
+# part 2 within a factor 1.5; 1 for part 3: the sweeps, and linearity named as the price; 1 for part
+# 4: a prediction that was written down, the two failures told apart (range against digits), and
+# signs or zeros named. A table without an explanation gets half.
 # ### END SOLUTION
 
 # %% [markdown]

@@ -15,8 +15,8 @@
 #
 # You will write each family of recurrent networks as a wiring of one mechanism, a step that is
 # repeated over time. Equation numbers such as (4.4) are those of chapter 4 of the book: keep it
-# open beside this notebook. Plan about six hours, after you have read the chapter. The first cell
-# finds the course's toolkit, or says how to get it.
+# open beside this notebook. Plan about six and a half hours, after you have read the chapter. The
+# first cell finds the course's toolkit, or says how to get it.
 #
 # How to work, as in chapter 3: replace the lines under `YOUR CODE HERE`, run the cell, then run the
 # locked cell below it. `hint("taxonomy.closed_loop", 1)` names the equation, level 2 the term,
@@ -173,7 +173,7 @@ if __name__ == "__main__":
             seen = np.where(rng.random((T, B)) < right, y[1:], wrong)
             return np.eye(K)[seen], y[0], y[1:]
 
-        def train(kind, updates=1500, rate=4.0):
+        def train_sticky(kind, updates=1500, rate=4.0):
             """Gradient descent; kind says how often the true class goes in."""
             rng = np.random.default_rng(0)
             U, F, V = (rng.normal(0, 0.3, shape) for shape in ((H, K), (H, K), (K, H)))
@@ -198,11 +198,12 @@ if __name__ == "__main__":
             return U, F, b, V, c
 
         x, y0, y = sticky(np.random.default_rng(1), 40, 2000)
-        steps = np.arange(1, 41)
+        steps, networks = np.arange(1, 41), {}
         figures.style()
         figure, axis = plt.subplots(figsize=(6, 3.4))
         for kind in ("forced", "half", "scheduled"):
-            wrong = closed_loop(x, y0, *train(kind)).argmax(-1) != y
+            networks[kind] = train_sticky(kind)
+            wrong = closed_loop(x, y0, *networks[kind]).argmax(-1) != y
             axis.plot(steps, wrong.mean(1), label=kind)
         axis.plot(steps, 0.75 * (1 - (1 - 0.1 * 4 / 3) ** steps), "--", color="gray", label="(4.8)")
         axis.axhline(0.2, linestyle=":", color="gray", label="believe x alone")
@@ -830,6 +831,28 @@ def latent_cost(mu, sigma):
     ### END SOLUTION
 
 
+# %% [markdown]
+# ## A start for question 4.16
+#
+# The three networks of "the loop opens, the error grows" once more, on new sequences. Beside the
+# error in open loop, and in closed loop at steps 31 to 40, the next cell counts how often an output
+# differs from the one before it (the truth changes with probability 0.1), and how often the
+# network's output changes if it is fed another class in open loop: how much it *listens* to what it
+# is fed.
+
+# %%
+if __name__ == "__main__":
+    if ready("taxonomy.teacher_forced", "taxonomy.closed_loop", "taxonomy.scheduled"):
+        x, y0, y = sticky(np.random.default_rng(2), 40, 2000)
+        another_y0, another_y = (y0 + 1) % 4, (y + 1) % 4
+        print("           open   closed   changes   listens")
+        for kind, found in networks.items():
+            fed = teacher_forced(x, y0, y, *found)[1].argmax(-1)
+            fed_another = teacher_forced(x, another_y0, another_y, *found)[1].argmax(-1)
+            own = closed_loop(x, y0, *found).argmax(-1)
+            shares = fed != y, (own != y)[30:], own[1:] != own[:-1], fed != fed_another
+            print(f"{kind:9}", "".join(f"{share.mean():9.3f}" for share in shares))
+
 # %% [markdown] question="taxonomy.explain"
 # ## Question 4.16: which wiring?
 #
@@ -840,15 +863,26 @@ def latent_cost(mu, sigma):
 # the network of (4.16) with teacher forcing for both. Validation loss under teacher forcing is
 # excellent. Live, the display gets stuck in one stage for hours.
 #
-# In at most 300 words:
+# In at most 450 words:
 #
 # 1. Say what went wrong live, with the section's reasoning: what did the network learn to believe,
 #    and why was that right in training?
 # 2. Propose a wiring and a way to train it for (A), and one for (B). For each, say which of your
 #    outputs can depend on which inputs and on which outputs.
 # 3. Which one number would you have measured in the trial, to see the failure before it went live?
+# 4. *Measure.* Scheduled sampling (Bengio, Vinyals, Jaitly and Shazeer, 2015) is meant to repair
+#    this. Huszár (2015, "How (not) to train your generative model") objects that it asks for the
+#    wrong thing: in the limit, a network that ignores what it was fed. Do the numbers of the cell
+#    above bear him out? Who believes `x` alone errs in a share of 0.2: what has feedback gained?
+#    Change the schedule, or how good `x` is (`sticky` has `stay` and `right`), train again with
+#    `train_sticky`, and find a case in which feedback pays in closed loop, or show why you find
+#    none.
 #
 # Name the equations you use.
+#
+# Plan half an hour for part 4. A good answer says what you expected before you ran it, what you
+# changed, and what came out, in a few numbers; explains it by an equation; and says what your
+# experiment can't show.
 #
 # ### BEGIN SOLUTION
 # 1. Stages rarely change, so under teacher forcing the true previous stage is nearly always the
@@ -864,9 +898,22 @@ def latent_cost(mu, sigma):
 # earlier outputs too.
 # 3. The error (or F1) of the free run, in closed loop on nights held out, against the length
 # of the run, beside a network that sees the inputs alone.
+# 4. Forced: an error of 0.101 in open loop, the rate at which the truth changes, and 0.746 in
+# closed loop, where chance is 0.75. It listens always (1.000) and its own outputs never change
+# (0.000): part 1 in four numbers. Half: 0.159, 0.446, listens 0.495. Scheduled: 0.192, 0.250,
+# listens 0.200, and its outputs change at 0.352 of the steps, as noise does. So Huszár is borne out
+# in direction: the more a network was fed its own outputs, the less it listens, and the best of the
+# three comes close to believing `x`, without reaching its 0.2. Feedback has gained nothing in
+# closed loop here. It could: with `stay` at 0.9, an observer who weighs the past against `x` would
+# err less than 0.2. It takes a network that knows how sure it was, and a fed class is not sure or
+# unsure: one reason why a hidden state does better. With a worse `x`, right at 0.5, half forcing
+# ends stuck, too (0.746 in closed loop), and the scheduled network errs in 0.589 where `x` alone
+# errs in 0.5. Not shown: other seeds, more units, a schedule that ends above 0.
 #
-# Three points. 1 for repeating oneself being right in open loop and fatal in closed loop; 1 for two
-# wirings that fit, with correct dependencies; 1 for measuring in closed loop on held-out data.
+# Three points. 1 for part 1: repeating oneself is right in open loop and fatal in closed loop; 1
+# for parts 2 and 3: two wirings that fit, with correct dependencies, and a measurement in closed
+# loop on held-out data; 1 for part 4: listening compared across the three, the 0.2 as the mark to
+# beat, and an experiment of the student's own. A table without an explanation gets half.
 # ### END SOLUTION
 
 # %% [markdown]

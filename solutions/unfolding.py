@@ -16,7 +16,7 @@
 # You will write one function that owns time, `unfold`, and everything around it: the step that it
 # repeats, what sharing the parameters means for a derivative, batches of unequal length, and three
 # ways for a sequence to end. Equation numbers such as (2.3) are those of chapter 2 of the book,
-# "Unfolding": keep it open beside this notebook. Plan about five and a half hours. The first cell
+# "Unfolding": keep it open beside this notebook. Plan about six hours. The first cell
 # finds the course's toolkit, or says how to get it.
 #
 # How to work:
@@ -741,6 +741,46 @@ if __name__ == "__main__":
         print("last states:                 ", float((h[-1] - last[0]).abs().max()))
         print(f"rows computed: {T * B} padded, {len(data)} packed")
 
+# %% [markdown]
+# ## A start for question 2.16
+#
+# What must be known to say that a sequence ends *here*? The next cell draws bracket strings, fits
+# three halting decisions to a thousand short ones ($p = 0.3$), and has your `log_halt` judge the
+# decisions alone, on new strings: short ones, and longer ones ($p = 0.45$) such as were never seen.
+# The three know nothing; how many symbols there were; or how many brackets are open.
+
+# %%
+if __name__ == "__main__":
+    if ready("unfolding.sample_halt", "unfolding.log_halt"):
+
+        def strings(p, seed, longest=200):
+            """About a thousand balanced strings."""
+            rng = np.random.default_rng(seed)
+            u = rng.random((1000, longest, 2))
+            drawn = [sample_halt(step_halt, p, (0, 0), 2, each) for each in u]
+            return [y for y in drawn if 2 * sum(y) == len(y)]  # the rest was cut
+
+        def halting(decide, y):
+            """-log P of the decisions along a string: no, no, ..., yes."""
+            s = decide(np.cumsum(1 - 2 * np.array(y)))[:, None]
+            zero = np.zeros((len(y), 1))
+            return -log_halt(zero[..., None], s, zero.astype(int), np.array([len(y)]))[0]
+
+        short = strings(0.3, seed=0)
+        taus = np.array([len(y) for y in short])
+        n = np.arange(1, 201)[:, None]
+        hazard = ((taus == n).sum(1) + 0.5) / ((taus >= n).sum(1) + 1)  # of those that got so far
+        knows = {  # open brackets after each symbol -> the score s of halting there
+            "nothing": lambda opened: np.full(len(opened), -np.log(taus.mean() - 1)),
+            "the count": lambda opened: np.log(hazard / (1 - hazard))[: len(opened)],
+            "what is open": lambda opened: np.where(opened == 0, 6.0, -6.0),
+        }
+        for p in (0.3, 0.45):
+            new = strings(p, seed=1)
+            print(f"p = {p}: mean length {np.mean([len(y) for y in new]):.1f}; nats for the end:")
+            for name, decide in knows.items():
+                print(f"  knows {name:12}: {np.mean([halting(decide, y) for y in new]):.3f}")
+
 # %% [markdown] question="unfolding.explain"
 # ## Question 2.16: how should it end?
 #
@@ -755,15 +795,25 @@ if __name__ == "__main__":
 # A colleague proposes the same for all three: "halt with a constant probability $e$ after each
 # step, tuned so that the mean length is right."
 #
-# In at most 250 words:
+# In at most 400 words:
 #
 # 1. Which of the three endings of this chapter do you choose for (a), (b) and (c), and why?
 # 2. Which length law does the colleague's proposal give, as a formula? With mean 14, how probable
 #    is a sequence of exactly 14 steps?
 # 3. Your network with an end symbol has to be turned into one with a halting decision, without
 #    training it again. How? Say which sequences it cannot draw any more.
+# 4. *Measure.* Newman, Hewitt, Liang and Manning (2020, "The EOS decision and length
+#    extrapolation") find that networks trained to end their sequences learn *where* they are
+#    instead of what is needed, and fail on longer ones. Which of the three decisions of the cell
+#    above would look best in an experiment with short strings only, and which is right? Judge the
+#    strings that are longer than any that was fitted by themselves. What would you have to add to
+#    "knows the count" so that it does less harm there, and why can't that make it right?
 #
 # Name the equations you use.
+#
+# Plan half an hour for part 4. A good answer says what you expected before you ran it, what you
+# changed, and what came out, in a few numbers; explains it by an equation; and says what your
+# experiment can't show.
 #
 # ### BEGIN SOLUTION
 # 1. (a) An end symbol (2.11): words are symbols already, one class more costs $H + 1$ numbers, and
@@ -777,9 +827,21 @@ if __name__ == "__main__":
 # softmax over the $K$ symbols alone draws the next one. The probabilities are the same, except at
 # $t = 0$: no decision is taken before the first symbol, so the empty sequence is lost and its
 # probability goes to the others.
+# 4. On short strings, mean length 3.5: 2.095 nats for "nothing", 1.131 for "the count", 0.009 for
+# "what is open". On longer ones, mean length 8.2: 3.688, 2.977 and 0.020. Knowing the count looks
+# like half of the solution, since most short strings end at 2 and no string at an odd place. But on
+# the strings longer than 48, the longest that was fitted, it costs 39.8 nats, more than the 30.6 of
+# "nothing": where no string was seen, its hazard is what the 0.5 and the 1 made it, one half at
+# each step, odd ones too. What is open costs 0.2 there, and that only because its scores are 6 and
+# not infinite. Smoothing towards the constant, or a hazard that stays as it was last, does less
+# harm; but whether it ends is a matter of what is open, and the same count has both answers. Not
+# shown: what a *trained* state knows. Here the depth was given, and the paper's point is that
+# training for the end may teach the count because on short strings it pays.
 #
-# Three points. 1 for three sound choices with a reason each; 1 for the geometric law and about
-# 0.027; 1 for (2.13), or the same in words, with the empty sequence named.
+# Three points. 1 for part 1: three sound choices with a reason each; 1 for parts 2 and 3: the
+# geometric law and about 0.027, and (2.13) with the empty sequence named; 1 for part 4: the long
+# strings by themselves, with numbers, and why a count can't be right there. A table without an
+# explanation gets half.
 # ### END SOLUTION
 
 # %% [markdown]

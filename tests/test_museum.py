@@ -190,6 +190,79 @@ def test_what_each_half_of_the_last_output_has_read():
     assert (forward, backward) == ("5 of 5", "1 of 5")
 
 
+def test_padding_with_a_score_of_zero_has_its_share():
+    assert shown("scores-times-mask") == [f"{1 - 5 / T:.2f}, 0.00" for T in (5, 10, 50)]
+
+
+def test_a_mean_of_means_in_fractions():
+    short, long = -np.log(0.1), -np.log(0.9)
+    assert shown("mean-of-means") == [
+        f"{(short + long) / 2:.2f}",
+        f"{(short + long) / 2:.2f}",
+        f"{(short + 9 * long) / 10:.2f}",
+        "9 times",
+    ]
+
+
+def test_a_beam_with_one_state_reports_what_it_has_not_written():
+    said, true, both = shown("state-of-the-last")
+    assert float(said) - float(true) > 1
+    assert len(set(both.split(", "))) == 1, "each sequence's score is its log P"
+    assert float(true) < float(both.split(", ")[0])
+
+
+def test_only_the_sentence_of_five_words_has_four_in_a_row():
+    assert shown("mean-of-bleus") == [f"{1 / 3:.2f}", "1.00"]
+
+
+def test_uncorrected_steps_in_closed_form():
+    """Under a constant gradient the means are 1 - beta^t."""
+
+    def step(t):
+        return (1 - 0.9**t) / np.sqrt(1 - 0.999**t)
+
+    assert shown("uncorrected") == [f"{step(t):.2f}, 1.00" for t in (1, 10, 100)]
+    assert step(1000) > 1.2, "too large for more than a thousand steps"
+
+
+def test_decoupled_decay_is_a_power():
+    wrong, right = shown("decay-in-gradient")
+    assert right == ", ".join([f"{(1 - 0.01 * 0.1) ** 1000:.2f}"] * 2)
+    assert float(wrong.split(", ")[1]) > 0.95 > 0.4 > float(wrong.split(", ")[0])
+
+
+def test_differences_tell_the_second_order_from_the_first():
+    wrong, right, differences, first = shown("no-second-graph")
+    assert right == differences != wrong
+    assert first == f"{wrong}, {wrong}", "what is wrong is the first order, whatever was asked for"
+
+
+def test_the_best_of_many_that_are_alike():
+    """The smallest of n medians of 11 logarithms, drawn anew."""
+    rng = np.random.default_rng(0)
+    for line, n in zip(shown("tuned-on-test"), (1, 5, 25), strict=True):
+        wrong, right = (float(each) for each in line.split(", "))
+        best = np.sort(rng.normal(size=(2000, n, 11)), axis=-1)[..., 5].min(axis=-1).mean()
+        assert wrong == pytest.approx(np.exp(best), abs=0.04)
+        assert right == pytest.approx(1, abs=0.06)
+    assert wrong < 0.5, "25 that are all alike halve the loss"
+
+
+def test_operations_are_counted_by_a_second_counter():
+    wrong, right, counted = (int(each) for each in shown("one-for-two"))
+    B, D, H, G = 2, 3, 4, 4
+    multiplications = sum(1 for _ in np.ndindex(B, G * H, D + H))
+    assert (wrong, right) == (multiplications, 2 * multiplications)
+    assert counted == right
+
+
+def test_a_clock_that_does_not_wait_says_the_latency():
+    *times, impossible = shown("not-waited-for")
+    assert all(each.startswith("5 µs; ") for each in times)
+    assert times[-1].endswith(f"{(5e-6 + 2 * 16384**3 / 50e12) * 1e6:,.0f} µs")
+    assert impossible == f"{2 * 16384**3 / 5e-6 / 50e12:,.0f}"
+
+
 @pytest.mark.parametrize(
     ("key", "values"),
     [
@@ -199,6 +272,8 @@ def test_what_each_half_of_the_last_output_has_read():
         ("not-detached", ["12 steps", "4 steps"]),
         ("take-or-keep", ["0.95", "0.05"]),
         ("left-sorted", ["3 of 4"]),
+        ("four-bytes", ["8", "200 %", "100 %", "50 %"]),
+        ("steps-exchanged", ["1", f"{0.5**3:g}", "4, 4"]),
     ],
 )
 def test_closed_forms(key, values):

@@ -85,6 +85,14 @@ def traffic_limit(B, H, G, size):
     return right.step_traffic(B, H, G, size)[0], 2 * B / size
 
 
+@slip(
+    "speed.step_traffic", "every number is taken to have 4 bytes", rung="properties", read="(8.3)"
+)
+def traffic_single(B, H, G, size):
+    """float64 has 8 bytes, half precision 2."""
+    return right.step_traffic(B, H, G, 4)
+
+
 # Predicting.
 
 
@@ -122,6 +130,17 @@ def predict_multiplied(N, Q, calls, rate, bandwidth, latency):
 def predict_largest(N, Q, calls, rate, bandwidth, latency):
     """Calls come on top."""
     return np.maximum(calls * latency, np.maximum(N / rate, Q / bandwidth))
+
+
+@slip(
+    "speed.predict",
+    "the calls alone: what they start is not waited for",
+    rung="probes",
+    read="(8.7)",
+)
+def predict_not_waited(N, Q, calls, rate, bandwidth, latency):
+    """The calls come on top of the work; a clock that does not wait sees them alone."""
+    return calls * latency
 
 
 # Two steps as one.

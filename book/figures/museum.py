@@ -17,6 +17,7 @@ import inspect
 import linecache
 import re
 import textwrap
+from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
@@ -24,12 +25,15 @@ import torch
 from IPython.display import HTML, Markdown, display
 from IPython.utils.capture import capture_output
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from torch.utils.flop_counter import FlopCounterMode
 
 from course import CheckFailed, check
 from course.exercise import find
 from figures.tables import power
 from solutions import bptt, dynamics, gates, taxonomy
 from solutions.gates import sigmoid
+from solutions.learning import learned_step
+from solutions.seq2seq import ngrams
 from solutions.taxonomy import teacher_forced
 from solutions.unfolding import log_softmax
 
@@ -1241,6 +1245,525 @@ class NatsForBits(Exhibit):
         return {
             "“bits” for guessing among 27 letters": f"{wrong:.2f}",
             "right, log₂ 27": f"{right:.2f}",
+        }
+
+
+# ---------------------------------------------------------------- chapter 6: sequence to sequence
+
+
+class ScoresTimesMask(Exhibit):
+    """A masked score is 0, and exp(0) is 1."""
+
+    key = "scores-times-mask"
+    symptom = "A translation changes with the batch that its source is padded in"
+    check = "seq2seq.dot_attention"
+    rung = "probes"
+    slip = "scores in the padding are 0 instead of minus infinity: exp(0) is 1"
+
+    @staticmethod
+    def wrong(query, keys, values, mask):
+        scores = np.einsum("tbh,bh->tb", keys, query) / np.sqrt(query.shape[-1])
+        scores = scores * mask
+        weight = np.exp(scores - scores.max(axis=0))
+        alpha = weight / weight.sum(axis=0)
+        return np.einsum("tb,tbc->bc", alpha, values), alpha
+
+    @staticmethod
+    def right(query, keys, values, mask):
+        scores = np.einsum("tbh,bh->tb", keys, query) / np.sqrt(query.shape[-1])
+        scores = np.where(mask > 0, scores, -np.inf)
+        weight = np.exp(scores - scores.max(axis=0))
+        alpha = weight / weight.sum(axis=0)
+        return np.einsum("tb,tbc->bc", alpha, values), alpha
+
+    @staticmethod
+    def shows():
+        found = {}
+        for steps in (5, 10, 50):
+            keys, mask = np.zeros((steps, 1, 4)), (np.arange(steps) < 5)[:, None] * 1.0
+            wrong, right = (
+                each(np.zeros((1, 4)), keys, keys, mask)[1][5:].sum()
+                for each in _both(ScoresTimesMask)
+            )
+            found[f"5 steps padded to {steps}, equal scores: weight of the padding, and right"] = (
+                f"{wrong:.2f}, {right:.2f}"
+            )
+        return found
+
+
+class MeanOfMeans(Exhibit):
+    """A mean of means weighs the symbols of short sequences more."""
+
+    key = "mean-of-means"
+    symptom = "Two small batches, one after the other, don't train like one large batch"
+    check = "seq2seq.masked_cross_entropy.loss"
+    rung = "probes"
+    slip = "the mean of the sequences' means: short sequences weigh more"
+
+    @staticmethod
+    def wrong(o, y, mask):
+        weight = mask / mask.sum(axis=0) / mask.shape[1]
+        loss = (weight * minus_log_p(o, y)).sum()
+        return loss, weight[..., None] * (softmax(o) - np.eye(o.shape[-1], dtype=o.dtype)[y])
+
+    @staticmethod
+    def right(o, y, mask):
+        weight = mask / mask.sum()
+        loss = (weight * minus_log_p(o, y)).sum()
+        return loss, weight[..., None] * (softmax(o) - np.eye(o.shape[-1], dtype=o.dtype)[y])
+
+    @staticmethod
+    def shows():
+        mask = np.array([[1.0, 1.0], *[[0.0, 1.0]] * 8])  # lengths 1 and 9
+        y = np.zeros((9, 2), int)
+        p = np.array([0.1, 0.9])  # of the target, in the short and in the long sequence
+        o = np.log(np.stack([p, 1 - p], axis=-1))[None].repeat(9, axis=0)
+        (loss, do), (true, _) = (each(o, y, mask) for each in _both(MeanOfMeans))
+        alone = [MeanOfMeans.right(*(a[:, n : n + 1] for a in (o, y, mask)))[0] for n in range(2)]
+        share = np.abs(do[0] / (softmax(o) - np.array([1.0, 0.0]))[0])[:, 0]
+        return {
+            "sequences of 1 and of 9 symbols: loss a symbol, wrong": f"{loss:.2f}",
+            "mean of two batches of one sequence each": f"{np.mean(alone):.2f}",
+            "right": f"{true:.2f}",
+            "a symbol of the short one counts, against one of the long one": (
+                f"{share[0] / share[1]:.0f} times"
+            ),
+        }
+
+
+class StateOfTheLast(Exhibit):
+    """All beginnings go on from one state."""
+
+    key = "state-of-the-last"
+    symptom = "Beam search writes worse than greedy search, and its score is not the sentence's"
+    check = "seq2seq.beam_search"
+    rung = "values"
+    slip = "all beginnings go on from the state of the last one"
+
+    @staticmethod
+    def wrong(step, state, begin, end, width, limit, length_penalty):
+        live, done = [(0.0, [], state)], []
+        while live and len(live[0][1]) < limit:
+            longer = []
+            for p, y, before in live:
+                after, log_p = step(before, y[-1] if y else begin)
+                longer += [(p + log_p[k], [*y, k], after) for k in range(len(log_p))]
+            best = sorted(longer, key=lambda each: -each[0])[:width]
+            done += [each for each in best if each[1][-1] == end]
+            live = [(p, y, after) for p, y, own in best if y[-1] != end]
+        scored = [(y, p / len(y) ** length_penalty) for p, y, _ in done + live]
+        return max(scored, key=lambda each: each[1])
+
+    @staticmethod
+    def right(step, state, begin, end, width, limit, length_penalty):
+        live, done = [(0.0, [], state)], []
+        while live and len(live[0][1]) < limit:
+            longer = []
+            for p, y, before in live:
+                after, log_p = step(before, y[-1] if y else begin)
+                longer += [(p + log_p[k], [*y, k], after) for k in range(len(log_p))]
+            best = sorted(longer, key=lambda each: -each[0])[:width]
+            done += [each for each in best if each[1][-1] == end]
+            live = [(p, y, own) for p, y, own in best if y[-1] != end]
+        scored = [(y, p / len(y) ** length_penalty) for p, y, _ in done + live]
+        return max(scored, key=lambda each: each[1])
+
+    @staticmethod
+    def shows():
+        rng, found = np.random.default_rng(18), []
+        for _ in range(100):  # decoders drawn at random, with six symbols; the last one ends
+            W, E, V = (rng.normal(0, 1.5, size) for size in ((4, 4), (6, 4), (6, 4)))
+
+            def step(s, k, W=W, E=E, V=V):
+                s = np.tanh(W @ s + E[k])
+                return s, log_softmax(V @ s)
+
+            ways = [each(step, np.zeros(4), 5, 5, 4, 8, 0) for each in _both(StateOfTheLast)]
+            found.append([number for y, score in ways for number in (score, _log_p(step, y))])
+        said, true, right_said, right_true = np.mean(found, axis=0)
+        return {
+            "100 decoders, width 4: mean score that it reports, wrong": f"{said:.2f}",
+            "log P of what it wrote": f"{true:.2f}",
+            "the two, right": f"{right_said:.2f}, {right_true:.2f}",
+        }
+
+
+def _log_p(step, y: list[int]) -> float:
+    """The log-probability of symbols, by the decoder itself, from a zero state."""
+    total, state = 0.0, np.zeros(4)
+    for before, now in zip([5, *y[:-1]], y, strict=True):
+        state, log_p = step(state, before)
+        total += log_p[now]
+    return total
+
+
+def matches(candidate, answers):
+    """BLEU's ten counts for a sentence: n-grams right (4), n-grams made (4), length, wanted."""
+    allowed = [Counter() for _ in range(4)]
+    for n in range(4):
+        for answer in answers:
+            allowed[n] |= ngrams(answer, n + 1)
+    made = [ngrams(candidate, n + 1) for n in range(4)]
+    hits = [(m & a).total() for m, a in zip(made, allowed, strict=True)]
+    wanted = min((abs(len(answer) - len(candidate)), len(answer)) for answer in answers)[1]
+    return [*hits, *(m.total() for m in made), len(candidate), wanted]
+
+
+def from_matches(counts):
+    """BLEU from those ten counts; 0 if no n-gram of some length is right."""
+    hits, made, length, wanted = counts[:4], counts[4:8], counts[8], counts[9]
+    if not hits.all():
+        return 0.0
+    return min(1.0, np.exp(1 - wanted / length)) * np.exp(np.log(hits / made).mean())
+
+
+class MeanOfBleus(Exhibit):
+    """The mean of the sentences' scores is reported as BLEU."""
+
+    key = "mean-of-bleus"
+    symptom = "Your BLEU is not that of a paper, with the same outputs"
+    check = "seq2seq.bleu"
+    rung = "probes"
+    slip = "the mean of the sentences' scores, not one score of the corpus"
+
+    @staticmethod
+    def wrong(candidates, references):
+        pairs = zip(candidates, references, strict=True)
+        counts = np.array([matches(candidate, answers) for candidate, answers in pairs])
+        return np.mean([from_matches(sentence) for sentence in counts])
+
+    @staticmethod
+    def right(candidates, references):
+        pairs = zip(candidates, references, strict=True)
+        counts = np.array([matches(candidate, answers) for candidate, answers in pairs])
+        return from_matches(counts.sum(axis=0))
+
+    @staticmethod
+    def shows():
+        said = [s.split() for s in ("good morning", "how are you", "where is the next station")]
+        wrong, right = (each(said, [[s] for s in said]) for each in _both(MeanOfBleus))
+        return {
+            "three translations, all as the references: wrong": f"{wrong:.2f}",
+            "right": f"{right:.2f}",
+        }
+
+
+# ---------------------------------------------------------------- chapter 7: learning to learn
+
+
+class Uncorrected(Exhibit):
+    """Adam's means begin at zero, and nobody corrects them."""
+
+    key = "uncorrected"
+    symptom = "The first updates are too large; training needs a warm-up, or fails without one"
+    check = "learning.adam"
+    rung = "probes"
+    slip = "the means are not corrected"
+
+    @staticmethod
+    def wrong(theta, grad, m, s, t, rate, beta1, beta2, eps):
+        m = beta1 * m + (1 - beta1) * grad
+        s = beta2 * s + (1 - beta2) * grad * grad
+        m_hat, s_hat = m, s
+        return theta - rate * m_hat / (np.sqrt(s_hat) + eps), m, s
+
+    @staticmethod
+    def right(theta, grad, m, s, t, rate, beta1, beta2, eps):
+        m = beta1 * m + (1 - beta1) * grad
+        s = beta2 * s + (1 - beta2) * grad * grad
+        m_hat, s_hat = m / (1 - beta1**t), s / (1 - beta2**t)
+        return theta - rate * m_hat / (np.sqrt(s_hat) + eps), m, s
+
+    @staticmethod
+    def shows():
+        steps = {}
+        for name, each in zip(("wrong", "right"), _both(Uncorrected), strict=True):
+            theta = m = s = np.zeros(1)
+            path = [0.0]
+            for t in range(1, 101):
+                theta, m, s = each(theta, np.ones(1), m, s, t, 1.0, 0.9, 0.999, 1e-8)
+                path.append(float(theta[0]))
+            steps[name] = -np.diff(path)
+        return {
+            f"step {t}, as a multiple of the rate: wrong, right": (
+                f"{steps['wrong'][t - 1]:.2f}, {steps['right'][t - 1]:.2f}"
+            )
+            for t in (1, 10, 100)
+        }
+
+
+class DecayInGradient(Exhibit):
+    """Weight decay goes into the gradient, and is divided like it."""
+
+    key = "decay-in-gradient"
+    symptom = "Weight decay does next to nothing to some weights, whatever its size"
+    check = "learning.adamw"
+    rung = "probes"
+    slip = "the decay is added to the gradient"
+
+    @staticmethod
+    def wrong(theta, grad, m, s, t, rate, beta1, beta2, eps, decay):
+        grad = grad + decay * theta
+        m = beta1 * m + (1 - beta1) * grad
+        s = beta2 * s + (1 - beta2) * grad * grad
+        m_hat, s_hat = m / (1 - beta1**t), s / (1 - beta2**t)
+        return theta - rate * m_hat / (np.sqrt(s_hat) + eps), m, s
+
+    @staticmethod
+    def right(theta, grad, m, s, t, rate, beta1, beta2, eps, decay):
+        theta = (1 - rate * decay) * theta
+        m = beta1 * m + (1 - beta1) * grad
+        s = beta2 * s + (1 - beta2) * grad * grad
+        m_hat, s_hat = m / (1 - beta1**t), s / (1 - beta2**t)
+        return theta - rate * m_hat / (np.sqrt(s_hat) + eps), m, s
+
+    @staticmethod
+    def shows():
+        found = {}
+        size = np.array([1.0, 100.0])
+        for name, each in zip(("wrong", "right"), _both(DecayInGradient), strict=True):
+            theta, m, s = np.ones(2), np.zeros(2), np.zeros(2)
+            for t in range(1, 1001):  # gradients that only swing, so that decay is all that lasts
+                args = theta, size * (-1) ** t, m, s, t, 0.01, 0.9, 0.999, 1e-8, 0.1
+                theta, m, s = each(*args)
+            left = ", ".join(f"{value:.2f}" for value in theta)
+            found[f"gradients ±1 and ±100: left of two weights of 1, after 1000 steps, {name}"] = (
+                left
+            )
+        return found
+
+
+def squares(theta, W, y):
+    """The functions of (7.20), with tensors: (F, n), (F, M, n), (F, M) -> (F,)."""
+    return ((W @ theta[..., None])[..., 0] - y).square().sum(-1)
+
+
+class NoSecondGraph(Exhibit):
+    """The gradient that the rule reads has no graph of its own."""
+
+    key = "no-second-graph"
+    symptom = "“Second order” costs no more than first order, and gives the same numbers"
+    check = "learning.learned_meta_gradient"
+    rung = "probes"
+    slip = "second derivatives are never kept"
+
+    @staticmethod
+    def wrong(W, y, theta, phi, T, second):
+        phi = [each.detach().clone().requires_grad_() for each in phi]
+        h = c = theta.new_zeros(2, theta.numel(), len(phi[6]))
+        theta, L = theta.detach().clone().requires_grad_(), 0.0
+        for _ in range(T):
+            (d,) = torch.autograd.grad(squares(theta, W, y).sum(), theta)
+            step, h, c = learned_step(d.reshape(-1, 1), h, c, phi)
+            theta = theta + step.view_as(theta)
+            L = L + squares(theta, W, y).mean()
+        return L.detach(), list(torch.autograd.grad(L, phi))
+
+    @staticmethod
+    def right(W, y, theta, phi, T, second):
+        phi = [each.detach().clone().requires_grad_() for each in phi]
+        h = c = theta.new_zeros(2, theta.numel(), len(phi[6]))
+        theta, L = theta.detach().clone().requires_grad_(), 0.0
+        for _ in range(T):
+            (d,) = torch.autograd.grad(squares(theta, W, y).sum(), theta, create_graph=second)
+            step, h, c = learned_step(d.reshape(-1, 1), h, c, phi)
+            theta = theta + step.view_as(theta)
+            L = L + squares(theta, W, y).mean()
+        return L.detach(), list(torch.autograd.grad(L, phi))
+
+    @staticmethod
+    def shows():
+        rng = np.random.default_rng(19)
+        shapes = (12, 1), (12, 3), (12,), (12, 3), (12, 3), (12,), (3,), (1,)
+        phi = [torch.tensor(rng.normal(0, 0.5, shape)) for shape in shapes]
+        W, y, theta = (torch.tensor(rng.normal(size=size)) for size in ((2, 4, 4), (2, 4), (2, 4)))
+
+        def slope(answer, second):
+            return float(answer(W, y, theta, phi, 10, second)[1][-1])
+
+        def loss(k):
+            return float(NoSecondGraph.right(W, y, theta, [*phi[:-1], phi[-1] + k], 10, False)[0])
+
+        wrong, right = _both(NoSecondGraph)
+        return {
+            "∂L/∂k of a rule over 10 steps, second=True: wrong": f"{slope(wrong, True):.3f}",
+            "right": f"{slope(right, True):.3f}",
+            "by differences": f"{(loss(1e-5) - loss(-1e-5)) / 2e-5:.3f}",
+            "second=False, both": f"{slope(wrong, False):.3f}, {slope(right, False):.3f}",
+        }
+
+
+class TunedOnTest(Exhibit):
+    """The test functions choose the rate, and then judge it."""
+
+    key = "tuned-on-test"
+    symptom = "A result that nobody else reaches; the more was tried, the better it is"
+    check = "learning.tuned"
+    rung = "probes"
+    slip = "the rate is chosen on the held-out functions"
+
+    @staticmethod
+    def wrong(train, test):
+        train, test = (np.where(np.isnan(a), np.inf, a) for a in (train, test))
+        last = np.median(test[:, :, -1], axis=1)
+        best = int(np.argmin(last))
+        return best, *np.quantile(test[best], [0.25, 0.5, 0.75], axis=0)
+
+    @staticmethod
+    def right(train, test):
+        train, test = (np.where(np.isnan(a), np.inf, a) for a in (train, test))
+        last = np.median(train[:, :, -1], axis=1)
+        best = int(np.argmin(last))
+        return best, *np.quantile(test[best], [0.25, 0.5, 0.75], axis=0)
+
+    @staticmethod
+    def shows():
+        found = {}
+        for rates in (1, 5, 25):
+            rng = np.random.default_rng(20)
+            draws = np.exp(rng.normal(size=(500, 2, rates, 11, 1)))  # no rate is better
+            said = [
+                np.mean([np.log(each(*draw)[2][0]) for draw in draws])
+                for each in _both(TunedOnTest)
+            ]
+            wrong, right = np.exp(said)
+            found[f"rates tried, all alike: {rates}; median loss reported, wrong, right"] = (
+                f"{wrong:.2f}, {right:.2f}"
+            )
+        return found
+
+
+# -------------------------------------------------------------------------- chapter 8: how fast
+
+
+class OneForTwo(Exhibit):
+    """A multiplication and its addition are counted as one."""
+
+    key = "one-for-two"
+    symptom = "A program uses a quarter of the machine, and its authors say an eighth"
+    check = "speed.operations"
+    rung = "probes"
+    slip = "a multiplication and its addition are counted as one"
+
+    @staticmethod
+    def wrong(T, B, D, H, G):
+        forward = T * B * G * H * (D + H)
+        return float(forward), float(2 * forward)
+
+    @staticmethod
+    def right(T, B, D, H, G):
+        forward = 2 * T * B * G * H * (D + H)
+        return float(forward), float(2 * forward)
+
+    @staticmethod
+    def shows():
+        T, B, D, H, G = 1, 2, 3, 4, 4
+        with FlopCounterMode(display=False) as counter:
+            torch.ones(T * B, D + H) @ torch.ones(D + H, G * H)
+        wrong, right = (each(T, B, D, H, G)[0] for each in _both(OneForTwo))
+        return {
+            "a step of a small LSTM, wrong": f"{wrong:.0f}",
+            "right": f"{right:.0f}",
+            "PyTorch's own counter": f"{counter.get_total_flops()}",
+        }
+
+
+class FourBytes(Exhibit):
+    """Every number is taken to have 4 bytes."""
+
+    key = "four-bytes"
+    symptom = "A program moves twice what the memory can; or NumPy is half as fast as it should be"
+    check = "speed.step_traffic"
+    rung = "properties"
+    slip = "every number is taken to have 4 bytes"
+
+    @staticmethod
+    def wrong(B, H, G, size):
+        Q = 4 * (G * H * H + (G + 2) * B * H)
+        return float(Q), 2 * B * G * H * H / Q
+
+    @staticmethod
+    def right(B, H, G, size):
+        Q = size * (G * H * H + (G + 2) * B * H)
+        return float(Q), 2 * B * G * H * H / Q
+
+    @staticmethod
+    def shows():
+        found = {"bytes of a number that NumPy makes by itself": f"{np.ones(1).itemsize}"}
+        for kind in (np.float16, np.float32, np.float64):
+            size = np.dtype(kind).itemsize
+            wrong, right = (each(16, 512, 4, size)[0] for each in _both(FourBytes))
+            found[f"a step at the memory's full speed, {kind.__name__}: reported as"] = (
+                f"{100 * wrong / right:.0f} %"
+            )
+        return found
+
+
+class NotWaitedFor(Exhibit):
+    """The clock stops when the work has been asked for, not when it is done."""
+
+    key = "not-waited-for"
+    symptom = "A product of any size takes the same few microseconds on the GPU"
+    check = "speed.predict"
+    rung = "probes"
+    slip = "the calls alone: what they start is not waited for"
+
+    @staticmethod
+    def wrong(N, Q, calls, rate, bandwidth, latency):
+        return calls * latency
+
+    @staticmethod
+    def right(N, Q, calls, rate, bandwidth, latency):
+        return calls * latency + np.maximum(N / rate, Q / bandwidth)
+
+    @staticmethod
+    def shows():
+        n = np.array([256.0, 2048.0, 16384.0])
+        machine = 50e12, 3e12, 5e-6  # operations, bytes a second; seconds a call
+        work = 2 * n**3, 4 * 3 * n**2, np.ones(3)
+        wrong, right = (each(*work, *machine) for each in _both(NotWaitedFor))
+        found = {
+            f"{n[i]:.0f} × {n[i]:.0f}, by (8.7): the clock says; it took": (
+                f"{wrong[i] * 1e6:.0f} µs; {right[i] * 1e6:,.0f} µs"
+            )
+            for i in range(3)
+        }
+        times = work[0][-1] / wrong[-1] / machine[0]
+        return {**found, "the last, as a multiple of what the machine can do": f"{times:,.0f}"}
+
+
+class StepsExchanged(Exhibit):
+    """The later step is joined as if it were the earlier one."""
+
+    key = "steps-exchanged"
+    symptom = "A parallel scan is right for sums and products, and wrong for a recurrence"
+    check = "speed.pair"
+    rung = "probes"
+    slip = "the two steps are in the other order"
+
+    @staticmethod
+    def wrong(a, b):
+        (a1, a2), (b1, b2) = ((x[: len(x) // 2 * 2 : 2], x[1::2]) for x in (a, b))
+        return a2 * a1, a1 * b2 + b1
+
+    @staticmethod
+    def right(a, b):
+        (a1, a2), (b1, b2) = ((x[: len(x) // 2 * 2 : 2], x[1::2]) for x in (a, b))
+        return a2 * a1, a2 * b1 + b2
+
+    @staticmethod
+    def shows():
+        def last(pair, a, b):
+            """The state after four steps, by pairs of pairs."""
+            return float(pair(*pair(a, b))[1].item())
+
+        impulse = np.array([1.0, 0.0, 0.0, 0.0])[:, None, None]
+        half, one = np.full_like(impulse, 0.5), np.ones_like(impulse)
+        wrong, right = _both(StepsExchanged)
+        return {
+            "an impulse, halved at each step, after four: wrong": f"{last(wrong, half, impulse):g}",
+            "right": f"{last(right, half, impulse):g}",
+            "a sum, wrong and right": f"{last(wrong, one, one):g}, {last(right, one, one):g}",
         }
 
 
