@@ -415,7 +415,7 @@ def write(course: ClassFolder, name: str, standings: Sequence[Standing]) -> Path
         if target.is_file():
             links[each.student] = quote(os.path.relpath(target, path.parent))
         handed_in = course.path("submitted", each.student, name) / f"{name}.ipynb"
-        if handed_in.is_file():
+        if handed_in.is_file() and not repair.is_linked(handed_in):
             odd[each.student] = odd_names(handed_in)
     book = ClassReport(config=course.config).book
     put(path, page(chapter(name), standings, links, odd, book))
