@@ -417,7 +417,7 @@ def findings(notebook: NotebookNode) -> tuple[tuple[Check, ...], str, str]:
     for cell in notebook.cells:
         marks = cell.metadata.get("nbgrader", {})
         outputs = cell.get("outputs", [])
-        if any(output.get("ename") == "TimeoutError" for output in outputs):
+        if any(map(execute.ran_too_long, outputs)):
             slow.append(f"the cell {marks.get('grade_id', 'without a name')} ran too long")
         called = re.fullmatch(r'check\("([\w.]+)"\)', cell.source.strip())
         if not (marks.get("grade") and called):

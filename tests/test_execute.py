@@ -207,8 +207,8 @@ def test_only_code_is_run(jails):
 
 
 def test_what_ran_too_long_is_not_run_a_second_time(jails):
-    slow = "raise TimeoutError('too long')"
-    other = "raise ValueError"
+    slow = "raise TimeoutError('it still ran after 20 s, and was stopped')"
+    other = "raise TimeoutError('the server does not answer')"
     twin = RIGHT.replace("both", "twin")
     nb = notebook(slow, other, RIGHT, "both", twin, "twin")
     scored(nb, {3: (TOY, None), 5: (TWIN, None)})

@@ -275,6 +275,17 @@ ATTACKS = [
             "    return dh\n"
         },
     ),
+    spoilt(
+        "sizes by heart",
+        "takes no size from its arguments: those of every drawn input but one are the same",
+        "do, h, W, V = args\n"
+        "dh = np.empty((*h.shape[:2], 4))\n"
+        "carry = np.zeros(4)\n"
+        "for t in reversed(range(len(h))):\n"
+        "    dh[t] = do[t] @ V[:6, :4] + carry\n"
+        "    carry = (dh[t] * (1 - h[t] * h[t])) @ W[:4, :4]\n"
+        "return dh",
+    ),
     Attack(
         "one array for all answers",
         "keeps an array for each shape and writes every answer into it: what it returned before"
