@@ -46,6 +46,10 @@ LONGEST = 100_000
 OUTPUTS_TOTAL = 10_000_000
 """Characters of all outputs of a notebook: a browser still opens it."""
 
+MARKDOWN_TOTAL = 500_000
+"""Characters of Markdown that a student may change, ten times a chapter's: who makes a page of it
+has patterns that take their time."""
+
 PIXELS = 25_000_000
 """A figure of 50 by 50 inches: a few bytes of PNG can unfold to gigabytes."""
 
@@ -145,12 +149,16 @@ def disarm(nb: NotebookNode) -> None:
     no TeX command makes a link.  nbconvert shows raw cells as they are, and metadata can carry
     widgets: both would run in a browser.
     """
+    room = MARKDOWN_TOTAL
     for cell in nb.cells:
         if cell.cell_type == "raw":
             cell.cell_type = "markdown"
         if cell.cell_type == "markdown":
             cell.pop("attachments", None)
             if not utils.is_locked(cell):
+                if len(cell.source) > room:
+                    cell.source = f"{cell.source[:room]}\n\n... and more than is kept\n"
+                room = max(0, room - len(cell.source))
                 source = _TEX.sub("", _TAG.sub("< ", cell.source))
                 # nbconvert makes no page of a notebook with a picture that is not attached.
                 cell.source = _ATTACHED.sub("attachment ", source)

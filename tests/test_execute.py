@@ -494,6 +494,16 @@ def test_of_one_cell_the_outputs_that_fit_are_kept():
 # What a student wrote around the code.
 
 
+def test_of_too_much_markdown_the_beginning_is_kept(monkeypatch):
+    monkeypatch.setattr(execute, "MARKDOWN_TOTAL", 10)
+    locked = new_markdown_cell("l" * 50, metadata={"nbgrader": {"locked": True}})
+    texts = ["a" * 6, "b" * 6, "c"]
+    nb = new_notebook(cells=[locked, *map(new_markdown_cell, texts)])
+    disarm(nb)
+    said = "\n\n... and more than is kept\n"
+    assert [cell.source for cell in nb.cells] == ["l" * 50, "a" * 6, "b" * 4 + said, said]
+
+
 def test_text_is_disarmed_and_mathematics_is_left():
     cells = [
         new_markdown_cell("<b>x</b> a<b $x<1$ </p><!-- --><?x?>", attachments={"a.png": {}}),
