@@ -7,9 +7,11 @@ where the book explains them, and for each submission what its score rests on.
 from __future__ import annotations
 
 import ast
+import contextlib
 import os
 import re
 import statistics
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -43,10 +45,14 @@ MODULES = frozenset(
 NAMES = frozenset(
     {
         *("__builtins__", "__import__", "__subclasses__", "_exit", "_getframe", "addaudithook"),
-        *("fork", "get_ipython", "get_objects", "get_referrers", "kill", "setprofile", "settrace"),
+        *("enable_grad", "fork", "get_ipython", "get_objects", "get_referrers", "kill"),
+        *("set_grad_enabled", "setprofile", "settrace"),
     }
 )
 """What no exercise needs.  To use it is no offence; it is what a person may want to look at."""
+
+CODE_AT_MOST = 1_000_000
+"""Characters of a notebook's code that are looked through."""
 
 
 class ClassReport(Configurable):
@@ -157,20 +163,26 @@ def unusual(
 
 
 def odd_names(path: Path) -> tuple[str, ...]:
-    """What the code of a notebook names that no exercise needs; cells that don't parse are passed.
+    """What the code of a graded notebook names that no exercise needs.
 
-    Only the names above can come out: nothing of the student's own text does.
+    Only the names above can come out: nothing of the student's own text does.  Cells that don't
+    parse are passed over, and so is what is longer than any honest code: a parser takes a hundred
+    times its memory.  In a graded notebook the class's own cells are marked, and no others.
     """
     notebook, _ = repair.read_file(path)
-    seen = set()
+    seen, room = set(), CODE_AT_MOST
     for cell in notebook.cells:
-        locked = cell.metadata.get("nbgrader", {}).get("locked")
-        if cell.cell_type == "code" and not locked:
-            source = re.sub(r"(?m)^\s*[%!].*$", "", cell.source)
-            try:
+        marks = cell.metadata.get("nbgrader")
+        locked = isinstance(marks, Mapping) and marks.get("locked")
+        if cell.cell_type == "code" and not locked and len(cell.source) <= room:
+            room -= len(cell.source)
+            source = re.sub(r"(?m)^[ \t]*[%!].*$", "", cell.source)
+            with (
+                contextlib.suppress(SyntaxError, ValueError, RecursionError, MemoryError),
+                warnings.catch_warnings(),
+            ):
+                warnings.simplefilter("ignore")  # of escapes, with the student's line
                 seen |= set(_names(ast.parse(source)))
-            except (SyntaxError, ValueError, RecursionError, MemoryError):
-                continue
     return tuple(sorted(seen & (MODULES | NAMES)))
 
 
@@ -414,9 +426,9 @@ def write(course: ClassFolder, name: str, standings: Sequence[Standing]) -> Path
         target = course.path("feedback", each.student, name) / f"{name}.html"
         if target.is_file():
             links[each.student] = quote(os.path.relpath(target, path.parent))
-        handed_in = course.path("submitted", each.student, name) / f"{name}.ipynb"
-        if handed_in.is_file():
-            odd[each.student] = odd_names(handed_in)
+        graded = course.path("autograded", each.student, name) / f"{name}.ipynb"
+        if graded.is_file():
+            odd[each.student] = odd_names(graded)
     book = ClassReport(config=course.config).book
     put(path, page(chapter(name), standings, links, odd, book))
     return path

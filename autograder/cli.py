@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -79,7 +80,7 @@ def _progress(title: str, total: int | None = None) -> Iterator[Progress]:
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[last]}"),
+        TextColumn("{task.fields[last]}", markup=False),
     ]
     progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
     progress.add_task(title, total=total, last="")
@@ -228,10 +229,10 @@ def _grade(
     with _progress(f"grading {name}") as progress:
 
         def done(who: str, run: grading.Run | None, total: int) -> None:
-            last = f"{who}: unchanged"
+            last = f"{_inert(who)}: unchanged"
             if run is not None:
                 ran.append(who)
-                last = f"{who}: {run.ending}, {run.seconds:.1f} s"
+                last = f"{_inert(who)}: {run.ending}, {run.seconds:.1f} s"
             progress.update(progress.task_ids[0], advance=1, total=total, last=last)
 
         standings = grading.grade(
@@ -279,7 +280,7 @@ def class_table(name: str, standings: Sequence[Standing]) -> Table:
             count = len(each.run.repairs)
             ending += f", {count} repair{'' if count == 1 else 's'}"
         table.add_row(
-            Text(each.name),
+            Text(_inert(each.name)),
             f"{each.auto:g}/{each.auto_max:g}",
             f"+{each.to_read:g} to read"
             if each.to_read
@@ -321,7 +322,7 @@ def _feedback(course: ClassFolder, name: str) -> None:
     with _progress("writing feedback", len(students)) as progress:
 
         def done(who: str) -> None:
-            progress.update(progress.task_ids[0], advance=1, last=who)
+            progress.update(progress.task_ids[0], advance=1, last=_inert(who))
 
         made = grading.feedback(course, name, students, done)
     where = _short(course.root / "feedback")
@@ -434,7 +435,7 @@ def replay(
     assert run is not None  # else replay would have refused
     kept = {(check.exercise, check.part): check for check in run.checks}
     for report, now in zip(reports, seen, strict=True):
-        out.print(as_text(report), highlight=False, markup=False, soft_wrap=True)
+        out.print(_inert(as_text(report)), highlight=False, markup=False, soft_wrap=True)
         then = kept.get((report.exercise.name, report.part))
         if then and then.sent and now:
             out.print(f"  {_compared(then, now)}", highlight=False)
@@ -486,7 +487,20 @@ def _short(path: Path) -> str:
 
 def _say(message: str) -> None:
     """One line on stderr."""
-    print(f"autograder: {message}", file=sys.stderr)
+    print(f"autograder: {_inert(message)}", file=sys.stderr)
+
+
+def _inert(text: str) -> str:
+    """A text, its control characters spelt out: some tell a terminal to do things.
+
+    What a student's function prints or raises is repeated here, and could clear the screen, show
+    another score, or fill the clipboard.
+    """
+    return _CONTROLS.sub(lambda letter: letter[0].encode("unicode_escape").decode(), text)
+
+
+# All but line feeds and tabs; and those that turn the direction of what is read.
+_CONTROLS = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def main() -> None:

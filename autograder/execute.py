@@ -46,6 +46,10 @@ LONGEST = 100_000
 OUTPUTS_TOTAL = 10_000_000
 """Characters of all outputs of a notebook: a browser still opens it."""
 
+MARKDOWN_TOTAL = 500_000
+"""Characters of Markdown that a student may change, ten times a chapter's: who makes a page of it
+has patterns that take their time."""
+
 PIXELS = 25_000_000
 """A figure of 50 by 50 inches: a few bytes of PNG can unfold to gigabytes."""
 
@@ -134,7 +138,7 @@ def _refuse_unknown(nb: NotebookNode, reports: Mapping[int, Report]) -> None:
 
 
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")
-_TEX = re.compile(r"\\+(?=(?:href|url|class|cssId|style|data|require|mmlToken)\b)")
+_TEX = re.compile(r"(?<!\\)\\+(?=(?:href|url|class|cssId|style|data|require|mmlToken)\b)")
 _ATTACHED = re.compile(r"attachment(?=:|&)", re.IGNORECASE)
 
 
@@ -145,12 +149,16 @@ def disarm(nb: NotebookNode) -> None:
     no TeX command makes a link.  nbconvert shows raw cells as they are, and metadata can carry
     widgets: both would run in a browser.
     """
+    room = MARKDOWN_TOTAL
     for cell in nb.cells:
         if cell.cell_type == "raw":
             cell.cell_type = "markdown"
         if cell.cell_type == "markdown":
             cell.pop("attachments", None)
             if not utils.is_locked(cell):
+                if len(cell.source) > room:
+                    cell.source = f"{cell.source[:room]}\n\n... and more than is kept\n"
+                room = max(0, room - len(cell.source))
                 source = _TEX.sub("", _TAG.sub("< ", cell.source))
                 # nbconvert makes no page of a notebook with a picture that is not attached.
                 cell.source = _ATTACHED.sub("attachment ", source)
@@ -192,12 +200,18 @@ def run(
                 else:
                     # What ran too long once is not run a second time.
                     outputs = too_long.get(index) or _run_cell(submission, cell.source, room)
-                    if any(each.get("ename") == "TimeoutError" for each in outputs):
+                    if any(map(ran_too_long, outputs)):
                         too_long[index] = outputs
                     if keep:
                         room -= len(str(outputs))
                         cell.outputs, cell.execution_count = outputs, index + 1
     return reports
+
+
+def ran_too_long(output: Mapping[str, Any]) -> bool:
+    """Whether a cell was stopped; a TimeoutError of the student's own is an error like others."""
+    said = str(output.get("evalue", ""))
+    return output.get("ename") == "TimeoutError" and said.startswith("it still ran after")
 
 
 def _climb(

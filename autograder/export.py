@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import datetime
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
@@ -21,6 +22,9 @@ from nbgrader.api import (
     TaskCell,
 )
 from sqlalchemy import func, select, true
+
+FORMULA = ("=", "+", "-", "@")
+"""What a text begins with that a spreadsheet computes."""
 
 
 @dataclass(frozen=True)
@@ -103,9 +107,30 @@ def lines(gradebook: Gradebook) -> Iterator[Line]:
         yield Line(row[0], *texts, *row[5:])
 
 
+class _Sheet:
+    """Writes rows, none of whose texts a spreadsheet takes for a formula.
+
+    Names and addresses come from where students may choose them: ``=HYPERLINK(...)`` as a last
+    name would run when the file is opened.  An apostrophe before it makes it text.
+    """
+
+    def __init__(self, file: TextIO) -> None:
+        self._out = csv.writer(file, lineterminator="\n")
+
+    def writerow(self, cells: Iterable[Any]) -> None:
+        """Write one row; numbers stay numbers."""
+        self._out.writerow(_harmless(cell) if isinstance(cell, str) else cell for cell in cells)
+
+
+def _harmless(text: str) -> str:
+    """A text on one line, for a line of its own could begin with a formula again."""
+    text = re.sub(r"[\t\r\n]+", " ", text).strip() if re.search(r"[\t\r\n]", text) else text
+    return f"'{text}" if text.startswith(FORMULA) else text
+
+
 def plain(found: Iterable[Line], file: TextIO) -> None:
     """nbgrader's own columns, one line a student and assignment."""
-    out = csv.writer(file, lineterminator="\n")
+    out = _Sheet(file)
     out.writerow(
         [
             "assignment",
@@ -142,7 +167,7 @@ def plain(found: Iterable[Line], file: TextIO) -> None:
 def canvas(found: Iterable[Line], file: TextIO) -> None:
     """Canvas's gradebook import: a column an assignment, a second row with the points possible."""
     table = _by_student(found)
-    out = csv.writer(file, lineterminator="\n")
+    out = _Sheet(file)
     first = table[0] if table else []
     heads = ["Student", "ID", "SIS User ID", "SIS Login ID", "Section"]
     out.writerow([*heads, *(line.assignment for line in first)])
@@ -157,7 +182,7 @@ def canvas(found: Iterable[Line], file: TextIO) -> None:
 def moodle(found: Iterable[Line], file: TextIO) -> None:
     """Moodle's grade import: users by username, a column an assignment."""
     table = _by_student(found)
-    out = csv.writer(file, lineterminator="\n")
+    out = _Sheet(file)
     first = table[0] if table else []
     out.writerow(
         ["username", "firstname", "lastname", "email", *(line.assignment for line in first)]

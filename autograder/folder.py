@@ -103,7 +103,8 @@ class ClassFolder:
         folder = self.path("submitted", student, chapter)
         try:
             return self._layout.get_existing_timestamp(str(folder))
-        except (ValueError, OverflowError, AttributeError):  # the last: nbgrader's message fails
+        except (ValueError, OverflowError, AttributeError, OSError):
+            # AttributeError: nbgrader's own message fails; OSError: a folder of that name.
             raise ValueError("its timestamp.txt holds no date: correct it, or delete it") from None
 
     def check_gradebook(self) -> None:

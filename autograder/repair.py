@@ -203,6 +203,18 @@ def read_file(path: Path) -> tuple[NotebookNode, str]:
     return read_bytes(beginning(path))
 
 
+LINKED = "is a link, and lies elsewhere: only what was handed in itself is graded"
+
+
+def is_linked(path: Path) -> bool:
+    """Whether a submitted file, or its folder, is a link.
+
+    A repository or an archive keeps links: one that a student made could lead to the answers in
+    ``source/``, or to someone else's submission.
+    """
+    return path.is_symlink() or path.parent.is_symlink()
+
+
 def beginning(path: Path) -> bytes:
     """The bytes of a file, one more at most than a notebook may have."""
     with path.open("rb") as file:
@@ -377,7 +389,11 @@ class SubmissionExporter(NotebookExporter):
         self, file_stream: Any, resources: dict[str, Any] | None = None, **kw: Any
     ) -> tuple[Any, dict[str, Any]]:
         """Convert a notebook; one that can't be read at all counts as one without cells."""
-        notebook, damage = read_file(Path(file_stream.name))
+        path = Path(file_stream.name)
+        if is_linked(path):
+            notebook, damage = new_notebook(), f"{path.name} {LINKED}"
+        else:
+            notebook, damage = read_file(path)
         resources = {} if resources is None else resources
         resources[KEY] = {"damaged": damage}
         return self.from_notebook_node(notebook, resources=resources, **kw)

@@ -11,7 +11,7 @@ import numpy as np
 
 from autograder import slip as slips
 from autograder.slip import Slip
-from course.calls import call
+from course.calls import Caller, call
 from course.checks import remembered
 from course.compare import alike
 from course.exercise import PUBLIC_SEED, Case, Chapter, Exercise, chapter
@@ -140,9 +140,10 @@ def ladder(exercise: Exercise, answer: Any, on_file: Fixture, seed: int) -> Ladd
     """The ladder with fresh cases from a seed."""
     public = exercise.cases(np.random.default_rng(PUBLIC_SEED))
     drawn = exercise.cases(np.random.default_rng(seed))
+    ask = Caller(exercise.run, answer)
     return Ladder(
         exercise,
-        call=lambda case: call(exercise.run, answer, case.args),
+        call=lambda case: ask(case.args),
         truth=remembered(exercise, public, on_file.truth),
         public=public,
         fresh=[case for case in drawn if case.rung != "probes"],

@@ -256,6 +256,16 @@ class _Collect(SaveAutoGrades):
         return name
 
 
+class _Disarm(NbGraderPreprocessor):
+    """Makes harmless what was not run, which TrustedExecute does for what was."""
+
+    def preprocess(
+        self, nb: NotebookNode, resources: dict[str, Any]
+    ) -> tuple[NotebookNode, dict[str, Any]]:
+        execute.disarm(nb)
+        return nb, resources
+
+
 class _Steps:
     """The class's own steps, as ``nbgrader autograde`` would go through them."""
 
@@ -286,7 +296,8 @@ class _Steps:
     def written_off(self, notebook: NotebookNode, damage: str, reason: str) -> tuple[str, _Collect]:
         """Score what can't be run: every check fails, and says why."""
         # Not the class's own steps: it may be one of them that can't be gone through.
-        steps = [repair.Repair, ClearOutput, repair.WriteOff(reason=reason), SaveAutoGrades]
+        write_off = repair.WriteOff(reason=reason)
+        steps = [repair.Repair, ClearOutput, write_off, _Disarm, SaveAutoGrades]
         return self._through(steps, notebook, damage)
 
     def _through(
@@ -417,7 +428,7 @@ def findings(notebook: NotebookNode) -> tuple[tuple[Check, ...], str, str]:
     for cell in notebook.cells:
         marks = cell.metadata.get("nbgrader", {})
         outputs = cell.get("outputs", [])
-        if any(output.get("ename") == "TimeoutError" for output in outputs):
+        if any(map(execute.ran_too_long, outputs)):
             slow.append(f"the cell {marks.get('grade_id', 'without a name')} ran too long")
         called = re.fullmatch(r'check\("([\w.]+)"\)', cell.source.strip())
         if not (marks.get("grade") and called):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dis
 import io
+import itertools
 import linecache
 import re
 import signal
@@ -27,6 +28,9 @@ BUSY = 3.0
 
 A grade must not depend on what else the machine was doing.
 """
+
+KEPT_AT_MOST = 1 << 24
+"""Bytes of an array that is held against what it was; a view can claim any number."""
 
 PRINTED_AT_MOST = 2_000
 """Characters of a student's prints that a report repeats."""
@@ -186,6 +190,48 @@ def call(
     result.warnings = tuple(seen)[:5]
     result.printed = prints.text()
     return result
+
+
+class Caller:
+    """Calls one answer, on one case after another, and sees to it that its values stay.
+
+    An answer that writes every time into the same array changes what it returned before: right as
+    long as nobody keeps it.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[Any, Mapping[str, Any]], Any],
+        answer: Any,
+        seconds: float = SECONDS,
+    ) -> None:
+        self._run, self._answer, self._seconds = run, answer, seconds
+        self._before: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def __call__(self, given: Mapping[str, Any]) -> Call:
+        """Call it once, as ``call`` does."""
+        made = call(self._run, self._answer, given, self._seconds)
+        kept = all(np.array_equal(a, b, equal_nan=b.dtype.kind == "f") for a, b in self._before)
+        if made.finding is None and not kept:
+            made.finding = Finding(
+                "properties",
+                "what it returned at the last call has changed: it writes into that array again",
+                ("make a new array at every call: np.empty, np.zeros_like",),
+            )
+        self._before = [(array, array.copy()) for array in _arrays_in(made.value)]
+        return made
+
+
+def _arrays_in(value: Any, depth: int = 3) -> Iterator[np.ndarray]:
+    """The arrays of numbers in a value, and in its lists, tuples and dicts."""
+    if isinstance(value, np.ndarray):
+        array = np.asarray(value)  # a subclass may have methods of its own
+        if array.dtype.kind in "fiub" and array.nbytes <= KEPT_AT_MOST:
+            yield array
+    elif depth and type(value) in (list, tuple, dict):
+        parts = value.values() if isinstance(value, dict) else value
+        for part in itertools.islice(parts, 64):
+            yield from _arrays_in(part, depth - 1)
 
 
 def is_empty(function: Any) -> bool:

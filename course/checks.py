@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from course import fixtures, report, standing
-from course.calls import Call, Finding, call
+from course.calls import Call, Caller, Finding
 from course.exercise import PUBLIC_SEED, Arrays, Case, Exercise, chapter, find
 from course.ladder import NOT_ATTEMPTED, RIGHT, WRONG, Ladder, Report
 from course.show import show
@@ -73,8 +73,10 @@ def ladder_for(exercise: Exercise, answer: Any, unfit: Finding | None = None) ->
     if unfit is None and not _fits(exercise, answer):
         unfit = _misfit(exercise, answer)
 
+    ask = Caller(exercise.run, answer)
+
     def run(case: Case) -> Call:
-        return Call(finding=unfit) if unfit else call(exercise.run, answer, case.args)
+        return Call(finding=unfit) if unfit else ask(case.args)
 
     return Ladder(
         exercise,

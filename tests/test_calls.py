@@ -12,7 +12,7 @@ import pytest
 
 from course import calls
 from course.adapters import call_in_order
-from course.calls import Call, Finding, OutOfTime, call, changed, is_empty, limit, read_only
+from course.calls import Call, Caller, Finding, OutOfTime, call, changed, is_empty, limit, read_only
 
 X = np.arange(3.0)
 
@@ -416,3 +416,67 @@ def test_a_print_behind_the_last_that_fits_is_counted():
         assert sys.stdout.writable()
 
     assert made(prints).printed == "c" * 2000 + "\n... and 2,000 more characters"
+
+
+# What was returned before.
+
+
+ROOM = np.zeros(3)
+
+
+def in_one_array(x):
+    ROOM[:] = 2 * x
+    return ROOM
+
+
+def in_a_list_of_its_own(x):
+    ROOM[:] = 2 * x
+    return [1.0, {"a": (ROOM,)}]
+
+
+def its_negative(x):
+    ROOM[:] = -x
+    return ROOM[::-1]
+
+
+@pytest.mark.parametrize("answer", [in_one_array, in_a_list_of_its_own, its_negative])
+def test_an_answer_that_writes_into_the_same_array_again_is_told_so(answer):
+    ask = Caller(call_in_order, answer)
+    assert ask({"x": X}).finding is None
+    finding = ask({"x": X + 1}).finding
+    assert finding.rung == "properties"
+    assert "writes into that array again" in finding.headline
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda x: 2 * x,
+        lambda x: x,
+        lambda x: ROOM * 0,
+        lambda x: CONSTANT,
+        lambda x: np.full(3, np.nan),
+        lambda x: np.array(["a", None], object),
+        lambda x: np.broadcast_to(1.0, (1 << 30, 1 << 20)),
+        lambda x: [{}, "text", 1.0],
+    ],
+)
+def test_arrays_that_stay_as_they_are_may_be_anyones(answer):
+    """The argument itself, or a constant: nothing of it has changed."""
+    ask = Caller(call_in_order, answer)
+    assert [ask({"x": X + n}).finding for n in range(3)] == [None] * 3
+
+
+CONSTANT = np.ones(3)
+
+
+def test_a_finding_of_the_call_itself_comes_first():
+    def first_right(x):
+        ROOM[:] = x
+        if x[0]:
+            raise ValueError("mine")
+        return ROOM
+
+    ask = Caller(call_in_order, first_right)
+    assert ask({"x": X}).finding is None
+    assert "mine" in ask({"x": X + 1}).finding.headline

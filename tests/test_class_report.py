@@ -6,8 +6,9 @@ import dataclasses
 
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
+from small_class import answered, hand_in, new_class
 
-from autograder import class_report, work
+from autograder import class_report, grading, work
 from autograder.build import as_json
 from autograder.grading import Check, Run, Standing
 from course.exercise import chapter
@@ -80,6 +81,31 @@ def test_odd_names_come_from_a_list_and_never_from_the_student(tmp_path):
     ]
     path.write_text(as_json(new_notebook(cells=cells)))
     assert class_report.odd_names(path) == ("ctypes", "fork", "gc", "kill")
+
+
+def test_code_that_would_hold_the_report_up_is_passed_over(tmp_path):
+    """Line feeds by the hundred thousand, and more code than a parser has memory for."""
+    path = tmp_path / "x.ipynb"
+    cells = [
+        new_code_cell("\n" * 300_000 + "import gc"),
+        new_code_cell("import socket\n" + "1;" * 400_000),
+        new_code_cell("import ctypes", metadata={"nbgrader": ["locked"]}),
+        new_code_cell("x = '\\d'"),
+    ]
+    path.write_text(as_json(new_notebook(cells=cells)))
+    assert class_report.odd_names(path) == ("ctypes", "gc")
+
+
+def test_a_mark_of_the_students_hides_nothing(tmp_path):
+    """Whoever says that a cell of theirs is locked is looked at all the same."""
+    course = new_class(tmp_path)
+    notebook = answered(course)
+    own = new_code_cell("import ctypes", metadata={"nbgrader": {"locked": True, "grade_id": "x"}})
+    notebook.cells.append(own)
+    hand_in(course, "eve", notebook)
+    found = grading.grade(course, "bptt")
+    path = class_report.write(course, "bptt", found)
+    assert "its code names what no exercise needs: ctypes" in path.read_text()
 
 
 @pytest.mark.parametrize(

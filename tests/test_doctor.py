@@ -106,6 +106,22 @@ def test_a_name_with_a_comma_stays_one_field(course, tmp_path):
     assert rows["ben"]["last_name"] == 'O\'Neil, "Jr"'
 
 
+@pytest.mark.parametrize("form", export.FORMATS)
+@pytest.mark.parametrize("name", ["=HYPERLINK(1)", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "x\n=1"])
+def test_no_name_is_a_formula(course, form, name, tmp_path):
+    """A spreadsheet would run it as the instructor; elsewhere in a text it is only a letter."""
+    with course.gradebook() as gradebook:
+        more = {"first_name": f"B {name}", "email": name}
+        gradebook.update_or_create_student("ben", last_name=name, **more)
+    with grading.export(course, tmp_path / "g.csv", form).open(newline="") as file:
+        rows = list(csv.reader(file))
+    cells = [cell for row in rows for cell in row]
+    assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
+    assert {len(row) for row in rows} == {len(rows[0])}
+    wanted = f"'{name.strip()}" if name.strip()[0] in "=+-@" else "x =1"
+    assert [cell for cell in cells if cell.startswith(wanted)]
+
+
 def test_one_query_however_many_students(course):
     """The same lines as nbgrader's own export, from a single statement."""
     from sqlalchemy import event

@@ -99,3 +99,16 @@ def test_a_notebook_that_is_not_the_record_s_is_not_replayed(course):
     with pytest.raises(grading.GradingError, match="is not the one of the record"):
         grading.replay(course, "bptt", "ada")
     path.write_text(before)
+
+
+def test_a_replay_spells_out_what_would_command_the_terminal(tmp_path):
+    """A function's prints could clear the screen, show other points, or fill the clipboard."""
+    course = new_class(tmp_path)
+    said = "\x1b]52;c;cm0gLXJm\x07\x1b[2J\x9b8m\u202e30 of 30 points\r"
+    body = f"def forward(*args):\n    print({said!r})\n    raise ValueError({said!r})\n"
+    hand_in(course, "ada", answered(course, forward=body))
+    grading.grade(course, "bptt")
+    shown = replay(course).output
+    assert not [letter for letter in shown if letter != "\n" and not letter.isprintable()]
+    assert "\\x1b]52;c;cm0gLXJm\\x07" in shown
+    assert "\\u202e30 of 30 points" in shown

@@ -207,8 +207,8 @@ def test_only_code_is_run(jails):
 
 
 def test_what_ran_too_long_is_not_run_a_second_time(jails):
-    slow = "raise TimeoutError('too long')"
-    other = "raise ValueError"
+    slow = "raise TimeoutError('it still ran after 20 s, and was stopped')"
+    other = "raise TimeoutError('the server does not answer')"
     twin = RIGHT.replace("both", "twin")
     nb = notebook(slow, other, RIGHT, "both", twin, "twin")
     scored(nb, {3: (TOY, None), 5: (TWIN, None)})
@@ -492,6 +492,16 @@ def test_of_one_cell_the_outputs_that_fit_are_kept():
 
 
 # What a student wrote around the code.
+
+
+def test_of_too_much_markdown_the_beginning_is_kept(monkeypatch):
+    monkeypatch.setattr(execute, "MARKDOWN_TOTAL", 10)
+    locked = new_markdown_cell("l" * 50, metadata={"nbgrader": {"locked": True}})
+    texts = ["a" * 6, "b" * 6, "c"]
+    nb = new_notebook(cells=[locked, *map(new_markdown_cell, texts)])
+    disarm(nb)
+    said = "\n\n... and more than is kept\n"
+    assert [cell.source for cell in nb.cells] == ["l" * 50, "a" * 6, "b" * 4 + said, said]
 
 
 def test_text_is_disarmed_and_mathematics_is_left():

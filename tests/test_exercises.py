@@ -10,7 +10,9 @@ import pytest
 
 from autograder import build, slip, verify
 from course import fixtures, hints
-from course.exercise import CHAPTERS, PUBLIC_SEED, chapter, find
+from course.compare import compare
+from course.exercise import CHAPTERS, PUBLIC_SEED, Case, chapter, find
+from course.exercises.common import varied
 
 EXERCISES = [exercise for name in CHAPTERS for exercise in chapter(name).exercises]
 SLIPS = [each for name in CHAPTERS for each in slip.of_chapter(name)]
@@ -125,3 +127,97 @@ def test_a_hint_says_terms_in_words_and_never_a_line_of_code(exercise):
     levels = hints.of_chapter(exercise.chapter)[exercise.name]
     for code in re.findall(r"`([^`]*)`", levels[1] + levels[2]):
         assert re.fullmatch(r"\w+", code), code
+
+
+BY_DEFINITION = {
+    "unfolding.pick": {"u": "one draw alone has a number for u; all others an array"},
+    "unfolding.sample_halt": {"u[1]": "two draws a step: what, and whether to go on"},
+    "unfolding.unfold": {
+        "h0[0]": "unfold looks into no state",
+        "x[1]": "nor into an input",
+    },
+    "taxonomy.deep": {"x[2]": "D = 3, as many as layers: those vary", "U.0[1]": "the same"},
+    "taxonomy.glimpse": {"centre[1]": "two coordinates"},
+    "taxonomy.reinforce_grad": {"mean[2]": "two coordinates", "place[2]": "two coordinates"},
+    "taxonomy.gaussian_window": {"params[1]": "five numbers place a window"},
+    "seq2seq.Seq2Seq": {"score.weight[0]": "one score"},
+    "learning.coordinatewise": {
+        **dict.fromkeys(("x[1]", "phi.0[1]"), "a gradient is preprocessed into two"),
+        **dict.fromkeys(("h[0]", "c[0]"), "two layers"),
+        "phi.7[0]": "one bias",
+    },
+    "learning.learned_meta_gradient": {"phi.0[1]": "one gradient", "phi.7[0]": "one bias"},
+}
+"""Lengths and numbers that may be the same in every input, and why."""
+
+
+def lengths_and_numbers(args):
+    """Every axis of every array and every number among some arguments, by name."""
+    for name, value in args.items():
+        if isinstance(value, list):
+            yield from lengths_and_numbers({f"{name}.{i}": each for i, each in enumerate(value)})
+        elif isinstance(value, np.ndarray):
+            yield from ((f"{name}[{axis}]", length) for axis, length in enumerate(value.shape))
+        elif isinstance(value, int | float):
+            yield name, value
+
+
+@pytest.mark.parametrize("exercise", EXERCISES, ids=by_name)
+def test_no_size_and_no_number_is_the_same_in_every_input(exercise):
+    """Else an answer that has it by heart, and does not take it from its arguments, is right."""
+    if exercise.name == "seq2seq.bleu":
+        return  # sentences of every length
+    seen = collections.defaultdict(set)
+    for case in exercise.cases(np.random.default_rng(3)):
+        for name, value in lengths_and_numbers(case.args):
+            seen[name].add(value)
+    same = {name for name, values in seen.items() if len(values) == 1}
+    assert same == set(BY_DEFINITION.get(exercise.name, {}))
+
+
+@pytest.mark.parametrize("exercise", EXERCISES, ids=by_name)
+def test_other_sizes_and_numbers_are_drawn_anew_and_the_truth_stands(exercise):
+    """The oracle and the reference agree there, whatever is drawn; and no two draws are alike."""
+    told = set()
+    for seed in range(4):
+        found = exercise.cases(np.random.default_rng(seed))
+        for case in (case for case in found if case.name.startswith("other ")):
+            told.add(case.says)
+            args = {name: value for name, value in case.args.items() if name != "also"}
+            names = [output.name for output in exercise.outputs]
+            raw = exercise.run(verify.reference(exercise), args)
+            pairs = zip(exercise.unpack(raw, names), exercise.oracle(**case.args), strict=True)
+            for (answer, truth), output in zip(pairs, exercise.outputs, strict=True):
+                array = np.asarray(answer, np.float64)
+                assert compare(array, np.asarray(truth), output, exercise.tolerance) is None
+    assert len(told) != 1
+
+
+def test_what_is_varied_keeps_to_its_blocks():
+    """An entry of a grown axis comes from its own block, wherever the other axes are."""
+
+    @varied(sums=("HHH",), numbers={"rate": (0.5, 0.6)}, D=3, H=4)
+    def cases(rng):
+        gates = np.repeat([1.0, 2.0, 3.0], 4) + rng.uniform(0, 0.5, (5, 2, 12))
+        args = {"gates": gates, "W": [rng.normal(size=(12, 3))], "y": np.arange(5), "rate": 0.3}
+        return [Case("random input", "values", args, "")]
+
+    before, case = cases(np.random.default_rng(5))
+    gates, width = case.args["gates"], case.args["gates"].shape[-1] // 3
+    assert 4 < width < 8
+    assert gates.shape == (5, 2, 3 * width)
+    assert np.array_equal(
+        np.floor(gates), np.broadcast_to(np.repeat([1, 2, 3], width), gates.shape)
+    )
+    assert case.args["W"][0].shape[0] == 3 * width
+    assert case.args["W"][0].shape[1] > 3
+    assert case.args["y"] is before.args["y"]
+    assert 0.5 <= case.args["rate"] <= 0.6
+    assert list(case.args) == list(before.args)
+    assert (case.name, case.rung) == ("other sizes and numbers", "properties")
+    assert f"H = {width}" in case.says
+
+
+def test_two_axes_of_one_length_can_not_be_varied():
+    with pytest.raises(ValueError, match="one length"):
+        varied(sums=("HHH",), D=12, H=4)

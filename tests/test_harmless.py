@@ -10,8 +10,9 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_raw_cell
 from small_class import answered, hand_in, new_class
 
-from autograder import grading
+from autograder import grading, harmless
 from autograder.harmless import markdown
+from autograder.work import FAILED
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -103,3 +104,29 @@ def test_a_feedback_page_holds_nothing_of_it(tmp_path):
     assert not any(cell.cell_type == "raw" for cell in kept.cells)
     assert "widgets" not in kept.metadata
     assert not any("\\href" in cell.source for cell in kept.cells)
+
+
+@pytest.mark.parametrize("text", ["\\begin{a}" * 20_000, "![a](" * 20_000])
+def test_a_text_that_the_renderer_would_be_at_for_hours_is_shown_as_written(text, monkeypatch):
+    monkeypatch.setattr(harmless, "SECONDS", 0.2)
+    assert markdown(text).startswith("<pre>")
+    assert "<em>" in markdown("*and the next one is turned*")
+
+
+def test_what_could_not_be_run_is_made_harmless_too(tmp_path):
+    """Its date can't be read, so nothing was run; an instructor opens it all the same."""
+    course = new_class(tmp_path)
+    notebook = answered(course)
+    notebook.cells += [new_raw_cell("<script>alert(1)</script>"), new_markdown_cell("<b>x</b>")]
+    notebook.metadata["widgets"] = {"x": {"state": {}}}
+    hand_in(course, "eve", notebook)
+    (course.path("submitted", "eve", "bptt") / "timestamp.txt").write_text("never")
+    (eve,) = grading.grade(course, "bptt")
+    assert eve.run.ending == FAILED
+    kept = nbformat.read(course.path("autograded", "eve", "bptt") / "bptt.ipynb", as_version=4)
+    assert {cell.cell_type for cell in kept.cells} == {"code", "markdown"}
+    assert kept.cells[-2].source == "< script>alert(1)< /script>"
+    assert "widgets" not in kept.metadata
+    grading.feedback(course, "bptt", ["eve"])
+    page = course.path("feedback", "eve", "bptt") / "bptt.html"
+    assert "<script>alert(1)" not in page.read_text()

@@ -450,7 +450,7 @@ def _question(
 ) -> None:
     """Call one function of the student's as often as the grader asks."""
     from course import adapters
-    from course.calls import call
+    from course.calls import Caller
 
     missing = object()
     answer = shell.user_ns.get(request["symbol"], missing)
@@ -461,12 +461,13 @@ def _question(
     elif isinstance(answer, type) != (request["kind"] == "class") or not callable(answer):
         kind = type(answer).__name__
     frames.send(channel, {"unfit": kind})
+    ask = Caller(run, answer, limits.call_seconds)
     while True:
         try:
             order, blobs = frames.receive(channel)
         except EOFError:
             return
-        made = call(run, answer, frames.unpack(order["args"], blobs), limits.call_seconds)
+        made = ask(frames.unpack(order["args"], blobs))
         finding = made.finding
         tree, blobs = frames.pack(None if finding else made.value)
         reply = {

@@ -36,6 +36,7 @@ from course.exercises.common import (
     single,
     sweeps,
     usual,
+    varied,
 )
 
 T, B, D, H, K = 5, 2, 3, 4, 6
@@ -81,7 +82,7 @@ def _forward_truth(**args: np.ndarray) -> Arrays:
 
 def _log_likelihood(o: np.ndarray, y: np.ndarray) -> np.ndarray:
     log_z = np.logaddexp.reduce(o, axis=-1)
-    return np.einsum("tbk,tbk->tb", np.eye(K)[y], o) - log_z
+    return np.einsum("tbk,tbk->tb", np.eye(o.shape[-1])[y], o) - log_z
 
 
 def _loss_truth(**args: np.ndarray) -> Arrays:
@@ -92,7 +93,7 @@ def _loss_truth(**args: np.ndarray) -> Arrays:
 def _grad_o_truth(**args: np.ndarray) -> Arrays:
     a = double(**args)
     o, grad = a["o"], np.empty(a["o"].shape)
-    for k in range(K):  # every step and sequence at once: they don't touch one another
+    for k in range(o.shape[-1]):  # every step and sequence at once: they don't touch one another
         moved = o.astype(complex)
         moved[..., k] += 1j * STEP
         top = o.max(-1, keepdims=True)
@@ -236,6 +237,7 @@ def _unpack_train(raw: Any, names: Sequence[str]) -> tuple[Any, ...]:
 # Cases.
 
 
+@varied(D=D, H=H, K=K)
 def _forward_cases(rng: np.random.Generator) -> list[Case]:
     def only(**kept: np.ndarray) -> dict[str, np.ndarray]:
         drawn = _network(rng)
@@ -262,6 +264,7 @@ def _forward_cases(rng: np.random.Generator) -> list[Case]:
     ]
 
 
+@varied(K=K)
 def _loss_cases(rng: np.random.Generator) -> list[Case]:
     def whole(steps: int = T, batch: int = B) -> dict[str, np.ndarray]:
         drawn = draw_targets(rng, steps, batch)
@@ -322,6 +325,7 @@ def _far_below(rng: np.random.Generator, counts: float = 1.0) -> dict[str, np.nd
     return drawn
 
 
+@varied(K=K)
 def _grad_o_cases(rng: np.random.Generator) -> list[Case]:
     flat = draw_targets(rng)
     flat.update(o=np.zeros((T, B, K)), mask=np.ones((T, B)))
@@ -378,10 +382,12 @@ def _backward_probes(rng: np.random.Generator) -> list[Case]:
     ]
 
 
+@varied(H=H, K=K)
 def _grad_h_cases(rng: np.random.Generator) -> list[Case]:
     return [*_backward_probes(rng), *usual(_states, rng, {"do": 1, "h": 1})]
 
 
+@varied(H=H, K=K)
 def _truncated_cases(rng: np.random.Generator) -> list[Case]:
     def chunks(
         rng: np.random.Generator, steps: int = T, batch: int = B, k: int = 2
@@ -414,6 +420,7 @@ def _param_inputs(rng: np.random.Generator, steps: int = T, batch: int = B) -> d
     }
 
 
+@varied(D=D, H=H, K=K)
 def _grad_params_cases(rng: np.random.Generator) -> list[Case]:
     one = _param_inputs(rng, 1, 1)
     still = _param_inputs(rng)
@@ -433,6 +440,7 @@ def _grad_params_cases(rng: np.random.Generator) -> list[Case]:
     ]
 
 
+@varied(D=D, H=H)
 def _clip_cases(rng: np.random.Generator) -> list[Case]:
     def grads() -> list[np.ndarray]:
         return [rng.normal(size=shape) for shape in ((H, D), (H, H), (H,))]
@@ -486,6 +494,7 @@ def _rtrl_inputs(rng: np.random.Generator, steps: int = T, batch: int = B) -> di
     return {"g": g, **{name: drawn[name] for name in ("x", "h0", "U", "W", "b")}}
 
 
+@varied(D=D, H=H)
 def _rtrl_cases(rng: np.random.Generator) -> list[Case]:
     loose = _rtrl_inputs(rng, steps=3)
     loose["W"] = np.zeros((H, H))
@@ -520,6 +529,7 @@ def _torch_inputs(rng: np.random.Generator, steps: int = T, batch: int = B) -> d
     return {"dh": drawn.pop("g"), **drawn}
 
 
+@varied(D=D, H=H)
 def _torch_cases(rng: np.random.Generator) -> list[Case]:
     tiny = _torch_inputs(rng, steps=3)
     end = _torch_inputs(rng)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -33,6 +34,76 @@ def reorder(args: Mapping[str, Any], batched: Mapping[str, int]) -> dict[str, An
         name: np.flip(value, batched[name]).copy() if name in batched else value
         for name, value in args.items()
     }
+
+
+CasesOf = Callable[[np.random.Generator], list[Case]]
+
+
+def varied(
+    sums: Sequence[str] = (),
+    numbers: Mapping[str, tuple[float, float]] | None = None,
+    fit: Callable[[dict[str, Any]], dict[str, Any]] = dict,
+    **sizes: int,
+) -> Callable[[CasesOf], CasesOf]:
+    """Give an exercise one property more: its random input in other sizes, with other numbers.
+
+    All other cases share the sizes of features, units and classes, so that an answer which has
+    them, or a rate, by heart would be right.  sizes : letter to length, all different; sums : axes
+    made of several, "HHHH" for the four blocks of an LSTM, "DC" for two inputs side by side;
+    numbers : arguments that are numbers, each with the range to draw from; fit : makes anew what
+    has to fit the others
+    """
+    pieces = {letter: [length] for letter, length in sizes.items()}
+    pieces |= {word: [sizes[letter] for letter in word] for word in sums}
+    known = {sum(parts): word for word, parts in pieces.items()}
+    if len(known) < len(pieces):
+        raise ValueError(f"two of these axes have one length: {pieces}")
+
+    def also(cases: CasesOf) -> CasesOf:
+        @functools.wraps(cases)
+        def with_others(rng: np.random.Generator) -> list[Case]:
+            found = cases(rng)
+            main = next(case for case in found if case.rung == "values")
+            (mine,) = rng.spawn(1)  # what is drawn from the other stays as it was
+            new = {letter: n + int(mine.integers(1, 4)) for letter, n in sizes.items()}
+            ranges = numbers or {}
+            drawn = {name: float(f"{mine.uniform(*ends):.3g}") for name, ends in ranges.items()}
+
+            def resize(value: Any) -> Any:
+                if isinstance(value, list):
+                    return [resize(item) for item in value]
+                if not isinstance(value, np.ndarray):
+                    return value
+                for axis, length in enumerate(value.shape):
+                    if word := known.get(length):
+                        value = _grown(mine, value, axis, [(sizes[c], new[c]) for c in word])
+                return value
+
+            args = {name: drawn.get(name, resize(value)) for name, value in main.args.items()}
+            told = ", ".join(f"{name} = {n:g}" for name, n in {**new, **drawn}.items())
+            what = " and ".join(["sizes"] * bool(sizes) + ["numbers"] * bool(ranges))
+            says = f"{told}: take the {what} from the arguments"
+            return [*found, Case(f"other {what}", "properties", fit(args), says)]
+
+        return with_others
+
+    return also
+
+
+def _grown(
+    rng: np.random.Generator, array: np.ndarray, axis: int, blocks: Sequence[tuple[int, int]]
+) -> np.ndarray:
+    """An array with another length along an axis, block by block; each entry is one of the old.
+
+    So what holds for the entries of a block, a range or a sign, holds for the new ones.
+    """
+    parts, start = [], 0
+    for old, new in blocks:
+        shape = (*array.shape[:axis], new, *array.shape[axis + 1 :])
+        index = rng.integers(start, start + old, shape)
+        parts.append(np.take_along_axis(array, index, axis))
+        start += old
+    return np.concatenate(parts, axis)
 
 
 def zeroed(args: Mapping[str, Any], *names: str) -> dict[str, Any]:

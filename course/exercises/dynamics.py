@@ -15,7 +15,7 @@ import numpy as np
 
 from course.adapters import call_with_tensors
 from course.exercise import Arrays, Case, Chapter, Exercise, Output, Question, Tolerance
-from course.exercises.common import LONG, STEP, double, elsewhere, reorder, single
+from course.exercises.common import LONG, STEP, double, elsewhere, reorder, single, varied
 
 T, B, D, H = 5, 2, 3, 4
 
@@ -240,6 +240,7 @@ def _orbits_truth(**args: Any) -> Arrays:
 # Cases.
 
 
+@varied(H=H)
 def _orbit_cases(rng: np.random.Generator) -> list[Case]:
     alone, still = _free(rng), _free(rng)
     alone["W"] = np.zeros((H, H))
@@ -259,6 +260,7 @@ def _orbit_cases(rng: np.random.Generator) -> list[Case]:
     ]
 
 
+@varied(D=D, H=H)
 def _driven_cases(rng: np.random.Generator) -> list[Case]:
     drawn = _pushed(rng)
 
@@ -278,6 +280,7 @@ def _at_states(rng: np.random.Generator, batch: int = B) -> dict[str, Any]:
     return {"h": drawn["h0"], "W": drawn["W"], "b": drawn["b"]}
 
 
+@varied(H=H)
 def _jacobian_cases(rng: np.random.Generator) -> list[Case]:
     origin = {**_at_states(rng), "h": np.zeros((B, H)), "b": np.zeros(H)}
     slope = {**_at_states(rng), "W": np.eye(H)}
@@ -392,6 +395,7 @@ def _carried(rng: np.random.Generator, steps: int = T, batch: int = B) -> dict[s
     }
 
 
+@varied(H=H)
 def _lyapunov_cases(rng: np.random.Generator) -> list[Case]:
     Q = np.linalg.qr(rng.normal(size=(H, H)))[0]
     origin = {**_carried(rng), "h0": np.zeros((B, H)), "b": np.zeros(H), "W": 1.5 * Q}
@@ -468,6 +472,7 @@ def _examples(rng: np.random.Generator, rows: int = 15, penalty: float = 2.0) ->
     return {"h": h, "y": rng.normal(size=(rows, 3)) + 2.0, "penalty": penalty}
 
 
+@varied(H=H, K=3)
 def _ridge_cases(rng: np.random.Generator) -> list[Case]:
     exact = _examples(rng, penalty=0.0)
     exact["y"] = exact["h"] @ rng.normal(size=(H, 3)) + rng.normal(size=3)
@@ -505,6 +510,7 @@ def _many(rng: np.random.Generator, steps: int = T, batch: int = B) -> dict[str,
     }
 
 
+@varied(H=H)
 def _orbits_cases(rng: np.random.Generator) -> list[Case]:
     ones, loose = _many(rng), _many(rng)
     ones["gain"] = np.ones(B)

@@ -30,6 +30,7 @@ from course.exercises.common import (
     gradcheck,
     single,
     usual,
+    varied,
     zeroed,
 )
 
@@ -400,6 +401,7 @@ def _lstm_probes(
     ]
 
 
+@varied(sums=("HHHH",), D=D, H=H)
 def _lstm_step_cases(rng: np.random.Generator) -> list[Case]:
     main = _step_inputs(rng)
     probes = _lstm_probes(lambda: _step_inputs(rng), ("h", "c"))
@@ -416,6 +418,7 @@ def _lstm_step_cases(rng: np.random.Generator) -> list[Case]:
     ]
 
 
+@varied(sums=("HHHH",), D=D, H=H)
 def _lstm_forward_cases(rng: np.random.Generator) -> list[Case]:
     probes = _lstm_probes(lambda: _lstm(rng), ("h0", "c0"))
     return [
@@ -424,6 +427,7 @@ def _lstm_forward_cases(rng: np.random.Generator) -> list[Case]:
     ]
 
 
+@varied(sums=("HHHH",), D=D, H=H)
 def _lstm_backward_cases(rng: np.random.Generator) -> list[Case]:
     one = _lstm_states(rng, 1, 1)
     direct = zeroed(_lstm_states(rng), "dh", "W")
@@ -486,10 +490,12 @@ def _gru_probes(draw: Callable[[], dict[str, np.ndarray]], keeps: bool) -> list[
     ]
 
 
+@varied(sums=("HHH",), D=D, H=H)
 def _gru_cases(rng: np.random.Generator) -> list[Case]:
     return [*_gru_probes(lambda: _gru(rng), False), *usual(_gru, rng, {"x": 1, "h0": 0})]
 
 
+@varied(sums=("HHH",), D=D, H=H)
 def _gru_after_cases(rng: np.random.Generator) -> list[Case]:
     inner = _block(zeroed(_gru_after_inputs(rng), "x", "U", "W", "h0"), ("b",), 2, 0.0)
     return [
@@ -499,6 +505,7 @@ def _gru_after_cases(rng: np.random.Generator) -> list[Case]:
     ]
 
 
+@varied(sums=("HHH",), D=D, H=H)
 def _gru_backward_cases(rng: np.random.Generator) -> list[Case]:
     one = _gru_states(rng, 1, 1)
     direct = zeroed(_gru_states(rng), "W")
@@ -537,6 +544,7 @@ def _weights(rng: np.random.Generator) -> dict[str, np.ndarray]:
     return {name: drawn[name] for name in ("U", "W", "b")}
 
 
+@varied(sums=("HHH",), D=D, H=H)
 def _take_to_keep_cases(rng: np.random.Generator) -> list[Case]:
     main = _weights(rng)
     update = _block(_block(_weights(rng), ("U", "W", "b"), 0, 0.0), ("U", "W", "b"), 2, 0.0)
@@ -549,6 +557,7 @@ def _take_to_keep_cases(rng: np.random.Generator) -> list[Case]:
     ]
 
 
+@varied(sums=("HHHH",), D=D, H=H)
 def _to_torch_cases(rng: np.random.Generator) -> list[Case]:
     only_b = zeroed(_lstm(rng), "U", "W")
     only_U = zeroed(_lstm(rng), "W", "b")
@@ -570,6 +579,7 @@ def _torch_weights(rng: np.random.Generator) -> dict[str, np.ndarray]:
     }
 
 
+@varied(sums=("HHHH",), D=D, H=H)
 def _from_torch_cases(rng: np.random.Generator) -> list[Case]:
     main = _torch_weights(rng)
     one = zeroed(_torch_weights(rng), "bias_hh")
@@ -655,6 +665,7 @@ def _torch_inputs(rng: np.random.Generator, steps: int = T, batch: int = B) -> d
     }
 
 
+@varied(sums=("HHHH",), D=D, H=H)
 def _torch_cases(rng: np.random.Generator) -> list[Case]:
     tiny = _torch_inputs(rng, steps=3)
     at_h = zeroed(_torch_inputs(rng), "dc_last")

@@ -25,7 +25,7 @@ from course.exercise import (
     Tolerance,
     as_outputs,
 )
-from course.exercises.common import STEP, double, elsewhere, single
+from course.exercises.common import STEP, double, elsewhere, single, varied
 
 N, F, M, H, T, R = 4, 3, 5, 2, 6, 4
 LONG = 9
@@ -83,6 +83,7 @@ def _probe(name: str, args: Mapping[str, Any], says: str) -> Case:
     return Case(name, "probes", args, says)
 
 
+@varied(numbers={"rate": (0.1, 0.9), "mu": (0.1, 0.9)})
 def _momentum_cases(rng: np.random.Generator) -> list[Case]:
     numbers = {"rate": 0.3, "mu": 0.8}
 
@@ -112,6 +113,7 @@ def _momentum_cases(rng: np.random.Generator) -> list[Case]:
     )
 
 
+@varied(numbers={"rate": (0.1, 0.9)})
 def _adagrad_cases(rng: np.random.Generator) -> list[Case]:
     numbers = {"rate": 0.3, "eps": 0.05}
     some = _state(rng, "s")
@@ -136,6 +138,7 @@ def _adagrad_cases(rng: np.random.Generator) -> list[Case]:
     )
 
 
+@varied(numbers={"rate": (0.1, 0.9), "rho": (0.1, 0.6)})
 def _rmsprop_cases(rng: np.random.Generator) -> list[Case]:
     numbers = {"rate": 0.3, "rho": 0.7, "eps": 0.05}
     some = _state(rng, "s")
@@ -191,10 +194,12 @@ def _adam_probes(rng: np.random.Generator, numbers: Mapping[str, Any]) -> list[C
     ]
 
 
+@varied(numbers={"rate": (0.1, 0.9), "beta1": (0.1, 0.5), "beta2": (0.3, 0.8)})
 def _adam_cases(rng: np.random.Generator) -> list[Case]:
     return _rule_cases(rng, ("m", "s"), ADAM, _adam_probes(rng, ADAM))
 
 
+@varied(numbers={"rate": (0.1, 0.9), "beta1": (0.1, 0.5), "beta2": (0.3, 0.8)})
 def _adamw_cases(rng: np.random.Generator) -> list[Case]:
     numbers = {**ADAM, "decay": 0.2}
     plain = _adam_probes(rng, {**numbers, "decay": 0.0})
@@ -204,6 +209,7 @@ def _adamw_cases(rng: np.random.Generator) -> list[Case]:
     return _rule_cases(rng, ("m", "s"), numbers, [*plain, decay])
 
 
+@varied(numbers=dict.fromkeys(("rate", "final", "beta1", "beta2", "eps"), (0.1, 0.8)))
 def _adabound_cases(rng: np.random.Generator) -> list[Case]:
     numbers = {
         "t": 3, "rate": 0.3, "final": 0.2, "gamma": 0.5, "beta1": 0.6, "beta2": 0.9, "eps": 0.05,
@@ -439,6 +445,7 @@ def _coordinatewise_truth(**args: Any) -> Arrays:
     return a["scale"] * (np.einsum("nh,h->n", h[1], phi[6]) + phi[7][0]), h, c
 
 
+@varied(numbers={"scale": (0.2, 0.9)})
 def _coordinatewise_cases(rng: np.random.Generator) -> list[Case]:
     def changed(**kept: Any) -> dict[str, Any]:
         return {**_rule_inputs(rng), **kept}
@@ -570,6 +577,7 @@ def _meta_gradient_truth(**args: Any) -> Arrays:
     return _complex_in_phi(surrogate, a["rate"], a["mu"])
 
 
+@varied(numbers={"rate": (0.01, 0.05), "mu": (0.1, 0.6)}, N=N, M=M)
 def _meta_loss_cases(rng: np.random.Generator) -> list[Case]:
     one = _meta_inputs(rng, 1, 1)
     pushed = {**one, "v": np.zeros_like(one["v"])}
@@ -590,6 +598,7 @@ def _meta_loss_cases(rng: np.random.Generator) -> list[Case]:
     ]
 
 
+@varied(numbers={"rate": (0.01, 0.05), "mu": (0.1, 0.6)}, N=N, M=M)
 def _meta_gradient_cases(rng: np.random.Generator) -> list[Case]:
     def draw(second: bool, steps: int = T, functions: int = F) -> dict[str, Any]:
         return {**_meta_inputs(rng, steps, functions), "second": second}
@@ -634,6 +643,7 @@ def _chunks_truth(**args: Any) -> Arrays:
     return np.array(phis), theta
 
 
+@varied(numbers={"rate": (0.01, 0.04), "mu": (0.1, 0.5), "eta": (2e-4, 9e-4)}, F=F, N=N, M=M)
 def _chunks_cases(rng: np.random.Generator) -> list[Case]:
     main = _chunk_inputs(rng, 3, 12)
     return [
@@ -697,6 +707,7 @@ def _learned_truth(**args: Any) -> tuple[np.ndarray, ...]:
     return (np.asarray(value), *grads)
 
 
+@varied(sums=("HHHH",), N=N, M=M, H=H)
 def _learned_cases(rng: np.random.Generator) -> list[Case]:
     main = _learned_inputs(rng, True)
     return [
@@ -774,6 +785,7 @@ def _tuned_truth(train: Any, test: Any) -> Arrays:
     return np.asarray(float(best)), *quartiles
 
 
+@varied(R=R, S=7)
 def _tuned_cases(rng: np.random.Generator) -> list[Case]:
     def draw() -> dict[str, Any]:
         return {"train": _losses(rng, 5), "test": _losses(rng, 9)}

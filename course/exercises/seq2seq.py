@@ -31,6 +31,7 @@ from course.exercises.common import (
     elsewhere,
     padding,
     usual,
+    varied,
     with_integers,
     zeroed,
 )
@@ -132,29 +133,36 @@ def _chain(table: Sequence[Sequence[float]], begin: int, limit: int) -> dict[str
     }
 
 
-def _translator(rng: np.random.Generator, steps: int = T, batch: int = B, kind: str = "additive"):
-    """Weights by PyTorch's names, two padded sources, and targets."""
-    width, sources = {"embed_source.weight": (7, D), "embed_target.weight": (K, D)}, 7
-    gru = {"weight_ih": (3 * H, D), "weight_hh": (3 * H, H), "bias_ih": 3 * H, "bias_hh": 3 * H}
+def _translator(
+    rng: np.random.Generator,
+    steps: int = T,
+    batch: int = B,
+    kind: str = "additive",
+    more: int = 0,
+) -> dict[str, Any]:
+    """Weights by PyTorch's names, two padded sources, and targets; more is added to all sizes."""
+    d, h, k, sources = D + more, H + more, K + more, 7 + more
+    gru = {"weight_ih": (3 * h, d), "weight_hh": (3 * h, h), "bias_ih": 3 * h, "bias_hh": 3 * h}
     shapes = {
-        **width,
+        "embed_source.weight": (sources, d),
+        "embed_target.weight": (k, d),
         **{f"encoder.{name}_l0": shape for name, shape in gru.items()},
         **{f"cell.{name}": shape for name, shape in gru.items()},
-        "cell.weight_ih": (3 * H, D + H),
-        "read_query.weight": (H, H),
-        "read_key.weight": (H, H),
-        "score.weight": (1, H),
-        "output.weight": (K, 2 * H),
-        "output.bias": K,
-        "s0": H,
+        "cell.weight_ih": (3 * h, d + h),
+        "read_query.weight": (h, h),
+        "read_key.weight": (h, h),
+        "score.weight": (1, h),
+        "output.weight": (k, 2 * h),
+        "output.bias": k,
+        "s0": h,
     }
     return {
         "context": kind,
         "x": rng.integers(0, sources, (steps, batch)),
         "lengths": padding(steps, batch).sum(0).astype(np.int64),
-        "y0": rng.integers(0, K, batch),
-        "y": rng.integers(0, K, (S, batch)),
-        "do": rng.normal(size=(S, batch, K)),
+        "y0": rng.integers(0, k, batch),
+        "y": rng.integers(0, k, (S + more, batch)),
+        "do": rng.normal(size=(S + more, batch, k)),
         **{name: rng.normal(0, 0.8, shape) for name, shape in shapes.items()},
     }
 
@@ -271,7 +279,7 @@ def _attention_backward_truth(**args: np.ndarray) -> Arrays:
 def _decode_truth(**args: np.ndarray) -> Arrays:
     a = double(**args)
     steps, batch = a["y"].shape
-    s_all, o_all = np.empty((steps, batch, H)), np.empty((steps, batch, len(a["b"])))
+    s_all, o_all = np.empty((steps, *a["s0"].shape)), np.empty((steps, batch, len(a["b"])))
     for n in range(batch):
         s, before = a["s0"][n], int(a["y0"][n])
         for t in range(steps):
@@ -468,6 +476,7 @@ def _translator_truth(**args: Any) -> Arrays:
 # Cases.
 
 
+@varied(D=D, H=H)
 def _encoder_cases(rng: np.random.Generator) -> list[Case]:
     whole = _encoder(rng)
     whole["mask"] = np.ones_like(whole["mask"])
@@ -561,6 +570,7 @@ def _attention_cases(
     ]
 
 
+@varied(H=H, C=C)
 def _dot_cases(rng: np.random.Generator) -> list[Case]:
     high, low = _dot(rng), _dot(rng)
     for args, inside, score in ((high, 0.0, 2000.0), (low, 1.0, -5000.0)):
@@ -571,6 +581,7 @@ def _dot_cases(rng: np.random.Generator) -> list[Case]:
     return _attention_cases(_dot, rng, flat, (), (high, low))
 
 
+@varied(H=H, C=C, A=A, Q=6)
 def _additive_cases(rng: np.random.Generator) -> list[Case]:
     keys, query = _additive(rng), _additive(rng)
     keys["mask"] = query["mask"] = np.ones_like(keys["mask"])
@@ -601,6 +612,14 @@ def _two_keys(rng: np.random.Generator) -> dict[str, Any]:
     return {name: v[:2] if name in ("keys", "values", "alpha") else v for name, v in args.items()}
 
 
+def _with_its_weights(args: dict[str, Any]) -> dict[str, Any]:
+    """The same arguments, with the alpha that goes with the others and is 0 where it was."""
+    forward = {name: args[name] for name in ("query", "keys", "values", "Wq", "Wk", "v")}
+    _, alpha = _additive_truth(mask=(args["alpha"] > 0).astype(float), **forward)
+    return {**args, "alpha": alpha}
+
+
+@varied(fit=_with_its_weights, H=H, C=C, A=A, Q=6)
 def _attention_backward_cases(rng: np.random.Generator) -> list[Case]:
     flat = _attended(rng, 1, 1)
     return [
@@ -615,6 +634,7 @@ def _attention_backward_cases(rng: np.random.Generator) -> list[Case]:
     ]
 
 
+@varied(sums=("DA", "HA"), D=D, H=H, K=K, A=A)
 def _decoder_cases(rng: np.random.Generator) -> list[Case]:
     one = _decoder(rng, steps=1)
     symbols = zeroed(_decoder(rng), "W", "A", "s0")
@@ -642,6 +662,7 @@ def _decoder_cases(rng: np.random.Generator) -> list[Case]:
     ]
 
 
+@varied(K=K)
 def _cross_entropy_cases(rng: np.random.Generator) -> list[Case]:
     whole = draw_targets(rng)
     whole["mask"] = np.ones_like(whole["mask"])
@@ -861,7 +882,29 @@ def _beam_cases(rng: np.random.Generator) -> list[Case]:
             _searched(shared, 3),
             "one symbol begins and ends: going in it ends nothing",
         ),
+        Case(
+            "another symbol ends",
+            "properties",
+            _relabelled(_contested(rng, 3, 0.7)),
+            f"symbol 1 ends, not 0; every symbol k is now (k + 1) mod {K}",
+        ),
     ]
+
+
+def _relabelled(args: Mapping[str, Any]) -> dict[str, Any]:
+    """The same network, its symbols counted on by one."""
+    size = len(args["c"])
+    U = args["U"].copy()
+    U[:, :size] = np.roll(U[:, :size], 1, axis=1)
+    begin = args["begin"]
+    return {
+        **args,
+        "U": U,
+        "V": np.roll(args["V"], 1, axis=0),
+        "c": np.roll(args["c"], 1),
+        "begin": (begin + 1) % size if begin < size else begin,
+        "end": (args["end"] + 1) % size,
+    }
 
 
 def _sentences(rng: np.random.Generator, count: int, references: int = 1) -> dict[str, Any]:
@@ -936,6 +979,7 @@ def _bleu_cases(rng: np.random.Generator) -> list[Case]:
     ]
 
 
+@varied(H=H)
 def _scan_cases(rng: np.random.Generator) -> list[Case]:
     ones = _scan_inputs(rng)
     ones["a"] = np.ones_like(ones["a"])
@@ -960,6 +1004,7 @@ def _scan_cases(rng: np.random.Generator) -> list[Case]:
     ]
 
 
+@varied(D=D, H=H)
 def _mingru_cases(rng: np.random.Generator) -> list[Case]:
     still = zeroed(_mingru_inputs(rng), "Uz", "Un", "bn")
     shut = zeroed(_mingru_inputs(rng), "Uz", "h0")
@@ -977,6 +1022,8 @@ def _translator_cases(rng: np.random.Generator) -> list[Case]:
     batched = {"x": 1, "lengths": 0, "y0": 0, "y": 1, "do": 1}
     whole = _translator(rng, kind="mean")
     whole["lengths"] = np.full(B, T)
+    (mine,) = rng.spawn(1)
+    other = _translator(mine, more=int(mine.integers(1, 4)))
     return [
         Case("the mean, no padding", "probes", whole, "each weight is 1/T: the decoder alone"),
         *(
@@ -990,6 +1037,12 @@ def _translator_cases(rng: np.random.Generator) -> list[Case]:
         ),
         *usual(_translator, rng, batched),
         elsewhere(_translator(rng), "the same code where the network is not on the CPU"),
+        Case(
+            "other sizes",
+            "properties",
+            other,
+            f"H = {len(other['s0'])}, and every other size: take them from __init__'s arguments",
+        ),
     ]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from course.exercise import Arrays, Case, Chapter, Exercise, Output, Question
-from course.exercises.common import LONG, double, reorder, single, usual
+from course.exercises.common import LONG, double, reorder, single, usual, varied
 
 T, B, D, H = 5, 2, 3, 4
 
@@ -153,6 +153,7 @@ def _traffic_cases(rng: np.random.Generator) -> list[Case]:
     ]
 
 
+@varied(numbers={"rate": (1e9, 9e9), "bandwidth": (1e8, 9e8), "latency": (1e-6, 9e-6)})
 def _predict_cases(rng: np.random.Generator) -> list[Case]:
     def alone(name: str) -> dict[str, Any]:
         drawn = _pieces(rng)
@@ -176,6 +177,7 @@ def _predict_cases(rng: np.random.Generator) -> list[Case]:
     ]
 
 
+@varied(H=H)
 def _pair_cases(rng: np.random.Generator) -> list[Case]:
     sums, products, main = _recurrence(rng), _recurrence(rng), _recurrence(rng, 6)
     sums["a"] = np.ones_like(sums["a"])
@@ -200,6 +202,7 @@ def _pair_cases(rng: np.random.Generator) -> list[Case]:
     ]
 
 
+@varied(H=H)
 def _scan_backward_cases(rng: np.random.Generator) -> list[Case]:
     alone, last, late = _walk(rng), _walk(rng), _walk(rng)
     alone["a"] = np.zeros_like(alone["a"])

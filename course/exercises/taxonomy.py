@@ -13,7 +13,7 @@ import numpy as np
 
 from course.adapters import call_with_tensors
 from course.exercise import Arrays, Case, Chapter, Exercise, Output, Question
-from course.exercises.common import STEP, double, only, reorder, single, sweeps, usual
+from course.exercises.common import STEP, double, only, reorder, single, sweeps, usual, varied
 
 T, B, D, H, K, N = 5, 2, 3, 4, 6, 3
 
@@ -109,7 +109,7 @@ def _follow(o: np.ndarray, y0: np.ndarray, given: np.ndarray, y: np.ndarray) -> 
 def _forced_truth(y0: np.ndarray, y: np.ndarray, **args: np.ndarray) -> Arrays:
     h, o = _every_predecessor(**double(**args))
     before = np.concatenate([y0[None], y[:-1]])
-    weight = np.moveaxis(np.eye(K)[before], -1, 0)[..., None]  # (K, T, B, 1)
+    weight = np.moveaxis(np.eye(len(o))[before], -1, 0)[..., None]  # (K, T, B, 1)
     return (weight * h).sum(0), (weight * o).sum(0)
 
 
@@ -149,25 +149,25 @@ def _readout_grad_truth(**args: np.ndarray) -> Arrays:
     return (dh,)
 
 
-def _fed(x: np.ndarray, y0: np.ndarray, y: np.ndarray) -> np.ndarray:
+def _fed(x: np.ndarray, y0: np.ndarray, y: np.ndarray, classes: int) -> np.ndarray:
     """Inputs and one-hot previous outputs side by side, (T, B, D + K)."""
-    return np.concatenate([x, np.eye(K)[np.concatenate([y0[None], y[:-1]])]], axis=-1)
+    return np.concatenate([x, np.eye(classes)[np.concatenate([y0[None], y[:-1]])]], axis=-1)
 
 
 def _vector_truth(**args: np.ndarray) -> Arrays:
     a = double(**args)
     repeated = np.broadcast_to(a["x"], (len(a["y"]), *a["x"].shape))
     joined = np.concatenate([a["R"], a["F"]], axis=1)
-    h = sweeps(_fed(repeated, a["y0"], a["y"]), a["h0"], joined, a["W"], a["b"])
+    h = sweeps(_fed(repeated, a["y0"], a["y"], len(a["c"])), a["h0"], joined, a["W"], a["b"])
     return h, np.einsum("kh,tbh->tbk", a["V"], h) + a["c"]
 
 
 def _log_likelihood_truth(**args: np.ndarray) -> Arrays:
     a = double(**args)
     joined = np.concatenate([a["U"], a["F"]], axis=1)
-    h = sweeps(_fed(a["x"], a["y0"], a["y"]), a["h0"], joined, a["W"], a["b"])
+    h = sweeps(_fed(a["x"], a["y0"], a["y"], len(a["c"])), a["h0"], joined, a["W"], a["b"])
     o = np.einsum("kh,tbh->tbk", a["V"], h) + a["c"]
-    picked = np.einsum("tbk,tbk->tb", np.eye(K)[a["y"]], o)
+    picked = np.einsum("tbk,tbk->tb", np.eye(len(a["c"]))[a["y"]], o)
     each = picked - np.logaddexp.reduce(o, axis=-1)
     return (np.einsum("tb,tb->b", a["mask"], each),)
 
@@ -313,6 +313,7 @@ def _latent_truth(mu: np.ndarray, sigma: np.ndarray) -> Arrays:
 # Cases.
 
 
+@varied(D=D, H=H, K=K)
 def _forced_cases(rng: np.random.Generator) -> list[Case]:
     some = _forced_inputs(rng)
     return [
@@ -340,6 +341,7 @@ def _forced_cases(rng: np.random.Generator) -> list[Case]:
     ]
 
 
+@varied(D=D, H=H, K=K)
 def _loop_cases(rng: np.random.Generator) -> list[Case]:
     some = _loop_inputs(rng)
     return [
@@ -365,6 +367,7 @@ def _loop_cases(rng: np.random.Generator) -> list[Case]:
     ]
 
 
+@varied(D=D, H=H, K=K)
 def _scheduled_cases(rng: np.random.Generator) -> list[Case]:
     some = _scheduled_inputs(rng)
     across = _scheduled_inputs(rng)
@@ -402,6 +405,7 @@ def _readout_inputs(rng: np.random.Generator, steps: int = T, batch: int = B) ->
     return {"h": rng.uniform(-0.95, 0.95, (steps, batch, H)), "mask": _mask(steps, batch)}
 
 
+@varied(H=H)
 def _readout_cases(rng: np.random.Generator) -> list[Case]:
     whole = _readout_inputs(rng)
     whole["mask"] = np.ones((T, B))
@@ -422,6 +426,7 @@ def _readout_grad_inputs(
     return {"dlast": dlast, "dmean": dmean, "mask": _mask(steps, batch)}
 
 
+@varied(H=H)
 def _readout_grad_cases(rng: np.random.Generator) -> list[Case]:
     some = _readout_grad_inputs(rng)
     whole = {**some, "mask": np.ones((T, B))}
@@ -460,6 +465,7 @@ def _vector_inputs(rng: np.random.Generator, steps: int = T, batch: int = B) -> 
     return {"x": x, "h0": h0, **_classes(rng, steps, batch), **_weights(rng, "RFWbVc")}
 
 
+@varied(D=D, H=H, K=K)
 def _vector_cases(rng: np.random.Generator) -> list[Case]:
     some = _vector_inputs(rng)
     return [
@@ -500,6 +506,7 @@ def _likelihood_inputs(rng: np.random.Generator, steps: int = T, batch: int = B)
     }
 
 
+@varied(D=D, H=H, K=K)
 def _likelihood_cases(rng: np.random.Generator) -> list[Case]:
     some = _likelihood_inputs(rng)
     whole = {**some, "mask": np.ones((T, B))}
@@ -570,6 +577,7 @@ def _two_way_inputs(rng: np.random.Generator, steps: int = T, batch: int = B) ->
     }
 
 
+@varied(D=D, H=H)
 def _two_way_cases(rng: np.random.Generator) -> list[Case]:
     some = _two_way_inputs(rng)
     whole = {**some, "lengths": np.full(B, T)}
@@ -613,12 +621,16 @@ def _deep_inputs(rng: np.random.Generator, steps: int = T, batch: int = B) -> di
     }
 
 
+@varied(H=H)
 def _deep_cases(rng: np.random.Generator) -> list[Case]:
     def without(drawn: dict[str, Any], *names: str) -> dict[str, Any]:
         zero = {name: [np.zeros_like(one) for one in drawn[name]] for name in names}
         return {**drawn, **zero}
 
     some = _deep_inputs(rng)
+    (mine,) = rng.spawn(1)
+    fewer = _deep_inputs(mine)
+    fewer = {**fewer, "h0": fewer["h0"][:2], **{name: fewer[name][:2] for name in "UWb"}}
     return [
         Case(
             "upward alone",
@@ -640,6 +652,7 @@ def _deep_cases(rng: np.random.Generator) -> list[Case]:
             "h(2) of layer 2 is made of h(2) of layer 1 and h(1) of layer 2",
         ),
         *usual(_deep_inputs, rng, {"x": 1, "h0": 1}),
+        Case("two layers", "properties", fewer, "as many layers as U has arrays"),
     ]
 
 
@@ -730,6 +743,7 @@ def _packed_inputs(rng: np.random.Generator, steps: int = T, batch: int = B) -> 
     }
 
 
+@varied(sums=("HH",), D=D, H=H)
 def _packed_cases(rng: np.random.Generator) -> list[Case]:
     def without(drawn: dict[str, Any], *names: str) -> dict[str, Any]:
         return {**drawn, **{name: [np.zeros_like(v) for v in drawn[name]] for name in names}}
@@ -773,6 +787,7 @@ def _glimpse_inputs(rng: np.random.Generator, batch: int = 3, scales: int = 2) -
     }
 
 
+@varied(P=11, Q=13)
 def _glimpse_cases(rng: np.random.Generator) -> list[Case]:
     sharp, edge, main = _glimpse_inputs(rng, scales=1), _glimpse_inputs(rng), _glimpse_inputs(rng)
     edge["centre"] = np.array([[-1.0, -1.0], [1.0, 0.9], [-1.0, -0.25]])
@@ -826,6 +841,7 @@ def _reinforce_inputs(rng: np.random.Generator, steps: int = T, batch: int = 3) 
     }
 
 
+@varied(numbers={"sigma": (0.4, 0.9)})
 def _reinforce_cases(rng: np.random.Generator) -> list[Case]:
     some = _reinforce_inputs(rng)
     one = _reinforce_inputs(rng, 1, 1)
@@ -913,6 +929,7 @@ def _latent_inputs(rng: np.random.Generator, steps: int = T, batch: int = B) -> 
     return {"mu": rng.normal(size=shape), "sigma": rng.uniform(0.3, 2.0, shape)}
 
 
+@varied(N=N)
 def _latent_cases(rng: np.random.Generator) -> list[Case]:
     some = _latent_inputs(rng)
     return [

@@ -30,6 +30,7 @@ from course.exercises.common import (
     single,
     sweeps,
     usual,
+    varied,
     with_integers,
 )
 
@@ -78,6 +79,7 @@ def _step_inputs(rng: np.random.Generator, batch: int = B) -> dict[str, np.ndarr
     }
 
 
+@varied(D=D, H=H, K=K)
 def _step_cases(rng: np.random.Generator) -> list[Case]:
     def drawn(*kept: str) -> dict[str, Any]:
         return only(_step_inputs(rng), *kept)
@@ -128,6 +130,7 @@ def _unfold_inputs(
     }
 
 
+@varied(D=D, H=H, K=K)
 def _unfold_cases(rng: np.random.Generator) -> list[Case]:
     still = _unfold_inputs(rng)
     still["x"] = np.zeros_like(still["x"])
@@ -177,6 +180,7 @@ def _joined_inputs(rng: np.random.Generator, batch: int = B) -> dict[str, np.nda
     }
 
 
+@varied(D=D, H=H)
 def _joined_cases(rng: np.random.Generator) -> list[Case]:
     main = _joined_inputs(rng)
     return [
@@ -245,6 +249,7 @@ def _copies_inputs(rng: np.random.Generator, steps: int = T, batch: int = B) -> 
     return {**_over_time(rng, steps, batch), "dW": rng.normal(size=(H, H))}
 
 
+@varied(D=D, H=H)
 def _copies_cases(rng: np.random.Generator) -> list[Case]:
     loose = _copies_inputs(rng)
     loose["W"] = np.zeros_like(loose["W"])
@@ -304,6 +309,7 @@ def _masked_inputs(rng: np.random.Generator, steps: int = T, batch: int = B) -> 
     return {"x": x, "lengths": _lengths(rng, steps, batch), **drawn}
 
 
+@varied(D=D, H=H)
 def _masked_cases(rng: np.random.Generator) -> list[Case]:
     whole = _masked_inputs(rng)
     whole["lengths"] = np.full(B, T)
@@ -356,6 +362,7 @@ def _pack_inputs(rng: np.random.Generator, steps: int = T, batch: int = B) -> di
     return {"x": rng.normal(size=(steps, batch, D)), "lengths": lengths}
 
 
+@varied(D=D)
 def _pack_cases(rng: np.random.Generator) -> list[Case]:
     whole = _pack_inputs(rng)
     whole["lengths"] = np.full(B, T)
@@ -426,6 +433,7 @@ def _far(drawn: dict[str, Any], *names: str) -> dict[str, Any]:
     return {**drawn, **{name: 500.0 * drawn[name] for name in names}}
 
 
+@varied(O=K + 1)
 def _end_cases(rng: np.random.Generator) -> list[Case]:
     sure = _flat(_end_inputs(rng), "o")
     sure["o"][..., :K] = -1000.0
@@ -456,6 +464,7 @@ def _end_cases(rng: np.random.Generator) -> list[Case]:
     ]
 
 
+@varied(K=K)
 def _halt_cases(rng: np.random.Generator) -> list[Case]:
     go_on = _halt_inputs(rng)
     go_on["s"] = np.full_like(go_on["s"], -800.0)
@@ -491,6 +500,7 @@ def _halt_cases(rng: np.random.Generator) -> list[Case]:
     ]
 
 
+@varied(K=K)
 def _length_cases(rng: np.random.Generator) -> list[Case]:
     return [
         Case(
@@ -619,22 +629,26 @@ def _pick_truth(o: np.ndarray, u: Any) -> Arrays:
 
 
 def _sampler_inputs(
-    rng: np.random.Generator, ending: str, draws: int = 9, ends: float = 0.0
+    rng: np.random.Generator,
+    ending: str,
+    draws: int = 9,
+    ends: float = 0.0,
+    symbols: int = 3,
+    width: int = H,
 ) -> dict[str, Any]:
     """A step's weights, h0 and u; ``ends`` is added to the score of ending."""
-    symbols = 3
     outputs = symbols + (ending != "length")
     c = rng.normal(0, 0.5, outputs)
     if ending != "length":
         c[symbols] += ends
     drawn = {
         "ending": ending,
-        "U": rng.normal(0, 1.0, (H, symbols + (ending == "length"))),
-        "W": rng.normal(0, 0.6, (H, H)),
-        "b": rng.normal(0, 0.5, H),
-        "V": rng.normal(0, 1.5, (outputs, H)),
+        "U": rng.normal(0, 1.0, (width, symbols + (ending == "length"))),
+        "W": rng.normal(0, 0.6, (width, width)),
+        "b": rng.normal(0, 0.5, width),
+        "V": rng.normal(0, 1.5, (outputs, width)),
         "c": c,
-        "h0": rng.uniform(-0.9, 0.9, H),
+        "h0": rng.uniform(-0.9, 0.9, width),
         "K": symbols,
         "u": rng.random({"end": draws, "halt": (draws, 2), "length": draws + 1}[ending]),
     }
@@ -726,7 +740,11 @@ def _sampler_cases(ending: str) -> Callable[[np.random.Generator], list[Case]]:
             Case(f"random input {i}", "properties", inputs(14), "fourteen draws at most")
             for i in range(2, 6)
         ]
-        return found
+        (mine,) = rng.spawn(1)  # what is drawn from the other stays as it was
+        symbols, width = (int(mine.integers(n + 1, n + 4)) for n in (3, H))
+        other = _sampler_inputs(mine, ending, 14, -2.0, symbols, width)
+        says = f"K = {symbols}, H = {width}: take the sizes from the arguments"
+        return [*found, Case("other sizes", "properties", other, says)]
 
     return cases
 
@@ -770,6 +788,7 @@ def _torch_inputs(rng: np.random.Generator, steps: int = T, batch: int = B) -> d
     return {**drawn, "dh": rng.normal(size=(steps, batch, H))}
 
 
+@varied(D=D, H=H)
 def _torch_cases(rng: np.random.Generator) -> list[Case]:
     whole = _torch_inputs(rng)
     whole["lengths"] = np.full(B, T)

@@ -7,7 +7,7 @@ import io
 
 import numpy as np
 
-from attacks import POINTS, Attack, every, one, spoilt
+from attacks import FULL, POINTS, Attack, every, one, spoilt
 from autograder import verify
 from course.exercise import PUBLIC_SEED, chapter
 
@@ -274,6 +274,35 @@ ATTACKS = [
             "        carry = (dh[t] * (1 - h[t] * h[t])) @ W\n"
             "    return dh\n"
         },
+    ),
+    spoilt(
+        "sizes by heart",
+        "takes no size from its arguments: those of every drawn input but one are the same",
+        "do, h, W, V = args\n"
+        "dh = np.empty((*h.shape[:2], 4))\n"
+        "carry = np.zeros(4)\n"
+        "for t in reversed(range(len(h))):\n"
+        "    dh[t] = do[t] @ V[:6, :4] + carry\n"
+        "    carry = (dh[t] * (1 - h[t] * h[t])) @ W[:4, :4]\n"
+        "return dh",
+    ),
+    Attack(
+        "one array for all answers",
+        "keeps an array for each shape and writes every answer into it: what it returned before"
+        " changes under whoever has kept it",
+        setup="ROOM = {}\n",
+        answers={
+            "grad_h": "def grad_h(do, h, W, V):\n"
+            "    dh = ROOM.setdefault(h.shape, np.empty(h.shape))\n"
+            "    dh[:] = do @ V\n"
+            "    carry = np.zeros(h[0].shape)\n"
+            "    for t in reversed(range(len(h))):\n"
+            "        dh[t] += carry\n"
+            "        carry = (dh[t] * (1 - h[t] * h[t])) @ W\n"
+            "    return dh\n"
+        },
+        honest=True,
+        earns=FULL - POINTS["grad_h"],
     ),
     Attack(
         "In and Out",

@@ -51,7 +51,24 @@ def evil_markdown(nb: NotebookNode) -> None:
             cell.source = EVIL + EVIL_LINKS
 
 
+def backslashes(nb: NotebookNode) -> None:
+    """A million in a row: a pattern that begins anew at each of them never comes to an end."""
+    for cell in nb.cells:
+        if cell.metadata.get("nbgrader", {}).get("grade_id") == "bptt-explain":
+            cell.source = "\\" * 1_000_000
+
+
 ATTACKS = [
+    Attack("a million backslashes", "holds up who makes Markdown harmless", edit=backslashes),
+    Attack(
+        "backslashes shown",
+        "the same in what cells show as HTML, and where a check repeats what was printed",
+        setup=(
+            "from IPython.display import display, HTML\n"
+            "for _ in range(20): display(HTML('\\\\' * 90_000))\n"
+        ),
+        answers=every("print('\\\\' * 2000)\nraise ValueError('\\\\' * 500)"),
+    ),
     Attack(
         "HTML",
         "shows scripts, handlers, frames, forms and addresses as HTML",

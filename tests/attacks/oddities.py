@@ -20,6 +20,25 @@ GRAD_H = (
     "        dh[t] += carry\n"
     "        carry = (dh[t] * (1 - h[t] * h[t])) @ W\n"
 )
+CHUNK = "        dh[t] += carry if (t + 1) % k else 0.0\n"
+RTRL = """
+def rtrl(g, x, h0, U, W, b):
+    H, D = U.shape
+    dU, dW, db = np.zeros(U.shape), np.zeros(W.shape), np.zeros(b.shape)
+    for i in range(g.shape[1]):
+        h = h0[i]
+        P = np.zeros((H, H, H + D + 1))  # of unit i's state in each weight of row j
+        for t in range(len(x)):
+            z = np.concatenate([h, x[t, i], [1.0]])
+            h = np.tanh(x[t, i] @ U.T + h @ W.T + b)
+            now = np.einsum("ij,k->ijk", np.eye(H), z)
+            P = (1 - h * h)[:, None, None] * (now + np.einsum("ij,jkl->ikl", W, P))
+            total = np.einsum("i,ijk->jk", g[t, i], P)
+            dW += total[:, :H]
+            dU += total[:, H : H + D]
+            db += total[:, -1]
+    return MappingProxyType({"dW": dW, "db": db, "dU": dU})
+"""
 
 
 def odd(name: str, why: str, **cells: object) -> Attack:
@@ -203,6 +222,42 @@ ODDITIES = [
             "def forward(x, h0, U, W, b, V, c):\n"
             + FORWARD
             + "    return np.asfortranarray(h), np.repeat(h @ V.T + c, 2, axis=1)[:, ::2]\n",
+        ),
+    ),
+    *(
+        odd(
+            f"an array as {name}",
+            "returns what NumPy reads as an array",
+            setup=(
+                "from collections import deque\n"
+                "class Frame:\n"
+                "    def __init__(self, values): self.values = values\n"
+                "    def __array__(self, dtype=None, copy=None): return self.values\n"
+                "    def __getitem__(self, key): return self.values[key]\n"
+            ),
+            **answer(
+                "truncated",
+                "def truncated(do, h, W, V, k):\n"
+                + GRAD_H.replace("        dh[t] += carry\n", CHUNK)
+                + f"    return {made}\n",
+            ),
+        )
+        for name, made in {
+            "a deque": "deque(dh)",
+            "a memoryview": "memoryview(dh)",
+            "an object with __array__": "Frame(dh)",
+            "long doubles": "dh.astype(np.longdouble)",
+            "a list of arrays": "list(dh)",
+            "a view that may not be written": "np.broadcast_to(dh, dh.shape)",
+            "the other byte order": "dh.astype('>f8')",
+        }.items()
+    ),
+    odd(
+        "a mapping that is no dict",
+        "returns its gradients by name, in a mapping of its own",
+        **answer(
+            "rtrl",
+            "from types import MappingProxyType\n" + RTRL,
         ),
     ),
     odd(
