@@ -30,6 +30,7 @@ BOOK = HOUSE / "book"
 SITE = HOUSE / "build" / "solutions"
 STUDENTS_SEE = [HOUSE / "build" / "book", HOUSE / "notebooks", HOUSE / "course", BOOK]
 WARNING = "For instructors: these pages hold the answers. Keep them away from students."
+TITLE = "Answers"
 EXTENSIONS = ["inline_svg", "nobreak"]
 """Those of the book's own extensions that these pages need."""
 
@@ -37,7 +38,8 @@ EXTENSIONS = ["inline_svg", "nobreak"]
 def write(site: Path = SITE) -> Path:
     """Make the site in that folder, and return the path of its first page.
 
-    Raises BuildError if the folder is one that students read, or if a page can't be made.
+    Raises BuildError if the folder is one that students read, or holds anything but such a site,
+    or if a page can't be made.
     """
     site = site.resolve()
     for folder in STUDENTS_SEE:
@@ -46,6 +48,10 @@ def write(site: Path = SITE) -> Path:
                 f"{site} lies in {folder}, which students read: give another folder with --to"
             )
     pages = site / "pages"
+    if site != SITE and site.is_dir() and any(site.iterdir()) and not _is_ours(pages):
+        raise BuildError(
+            f"{site} holds something else, which would be lost: give a new folder with --to"
+        )
     shutil.rmtree(pages, ignore_errors=True)
     pages.mkdir(parents=True)
     write_pages(pages)
@@ -53,6 +59,15 @@ def write(site: Path = SITE) -> Path:
     if subprocess.run(command, stdout=2).returncode:  # it says what it is at: on stderr
         raise BuildError("the pages were not made; what stopped them stands above")
     return site / "html" / "index.html"
+
+
+def _is_ours(pages: Path) -> bool:
+    """Whether pages of answers lie there, from an earlier time."""
+    try:
+        found = yaml.safe_load((pages / "_config.yml").read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return False
+    return isinstance(found, dict) and found.get("title") == TITLE
 
 
 def write_pages(folder: Path) -> None:
@@ -88,7 +103,7 @@ def configuration(book: dict[str, Any]) -> dict[str, Any]:
         "suppress_warnings": ["mystnb.unknown_mime_type"],  # what a check says to the grader
     }
     return {name: value for name, value in book.items() if name != "bibtex_bibfiles"} | {
-        "title": "Answers",
+        "title": TITLE,
         "sphinx": {
             "local_extensions": dict.fromkeys(EXTENSIONS, "_ext"),
             "config": kept | changed,

@@ -99,6 +99,20 @@ def test_what_students_read_is_refused(folder):
     assert set((HOUSE / folder).rglob("*")) == before if before else not (HOUSE / folder).exists()
 
 
+def test_a_folder_that_holds_something_else_is_left_as_it_is(tmp_path):
+    (tmp_path / "pages").mkdir()
+    mine = tmp_path / "pages" / "_config.yml"
+    mine.write_text("title: My own\n")
+    with pytest.raises(build.BuildError, match="holds something else, which would be lost"):
+        answers.write(tmp_path)
+    assert mine.read_text() == "title: My own\n"
+
+
+def test_pages_of_an_earlier_time_are_known(tmp_path):
+    answers.write_pages(tmp_path)
+    assert answers._is_ours(tmp_path)
+
+
 def test_a_way_round_is_refused(tmp_path):
     (tmp_path / "link").symlink_to(HOUSE / "notebooks")
     with pytest.raises(build.BuildError, match="students read"):
