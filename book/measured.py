@@ -48,6 +48,36 @@ def seconds(path: Path = BENCHMARKS / "otter_grader.json") -> str:
     )
 
 
+def at_size(path: Path = BENCHMARKS / "scale.json") -> str:
+    """What ``benchmarks/scale.py`` has written, as sentences in Markdown."""
+    record = json.loads(path.read_text(encoding="utf-8"))
+    workers, written, export = (record[part] for part in ("workers", "writer", "export"))
+    one, two = (workers["seconds a submission"][count] for count in ("1", "2"))
+    grew = workers["memory grew after warm-up"]["grader"]
+    stock = export["nbgrader's, s, 220 students"] / export["ours, s, 220 students"]
+    students = export["students"]
+    parts = (workers, written, export, record["again"])
+    dates = sorted({part["machine"]["date"].split()[0] for part in parts})
+    return (
+        f"{workers['submissions']:,} submissions that train nothing: {one:.2f} s each with"
+        f" `--jobs 1`, {two:.2f} s with `--jobs 2` on {workers['machine']['cores']} cores, which is"
+        f" {workers['efficiency of two workers']:.0%} of twice the speed; from the first"
+        f" {workers['submissions'] // 5:,} to the last, the grader's memory grew by {grew:.1%}."
+        f" {written['results']:,} results went into one SQLite gradebook while another process"
+        f" read it all the time: {written['lock errors']} lock errors, {written['rows wrong']} of"
+        f" {written['rows checked']:,} rows wrong. A submission graded"
+        f" {record['again']['rounds']} times had {_count(record['again']['different scores'])}."
+        f" The export of {students:,} students took"
+        f" {export[f'ours, s, {students} students']:.1f} s; of 220 students, nbgrader's"
+        f" own took {stock:.0f} times as long. `benchmarks/scale.py`, {' and '.join(dates)}."
+    )
+
+
+def _count(scores: dict[str, int]) -> str:
+    """How many scores the same submission had, whatever the secret seed."""
+    return "one score" if set(scores.values()) == {1} else f"several scores ({scores})"
+
+
 def attacks(path: Path = BENCHMARKS / "attack_table.json") -> dict[str, Any]:
     """What ``benchmarks/attack_table.py`` has written."""
     return json.loads(path.read_text(encoding="utf-8"))

@@ -32,6 +32,48 @@ RECORD = {
 }
 
 
+def test_what_is_said_of_size_is_what_was_measured(tmp_path):
+    about = {"machine": {"date": "2026-11-21 12:00 UTC", "cores": 2}}
+    record = {
+        "workers": {
+            "submissions": 1000,
+            "seconds a submission": {"1": 0.5, "2": 0.26},
+            "efficiency of two workers": 0.96,
+            "memory grew after warm-up": {"grader": 0.004},
+            **about,
+        },
+        "writer": {
+            "results": 100_000,
+            "lock errors": 0,
+            "rows wrong": 2,
+            "rows checked": 9,
+            **about,
+        },
+        "again": {"rounds": 7, "different scores": {"one seed": 1, "other seeds": 2}, **about},
+        "export": {
+            "students": 500,
+            "ours, s, 500 students": 0.52,
+            "ours, s, 220 students": 0.02,
+            "nbgrader's, s, 220 students": 0.8,
+            "machine": {"date": "2026-11-20 12:00 UTC"},
+        },
+    }
+    path = tmp_path / "scale.json"
+    path.write_text(json.dumps(record), encoding="utf-8")
+    said = measured.at_size(path)
+    assert "1,000 submissions that train nothing: 0.50 s each" in said
+    assert "0.26 s with `--jobs 2` on 2 cores, which is 96% of twice the speed" in said
+    assert "from the first 200 to the last, the grader's memory grew by 0.4%" in said
+    assert "100,000 results" in said
+    assert "2 of 9 rows wrong" in said
+    assert "graded 7 times had several scores" in said
+    assert "500 students took 0.5 s; of 220 students, nbgrader's own took 40 times" in said
+    assert said.endswith("2026-11-20 and 2026-11-21.")
+    record["again"]["different scores"]["other seeds"] = 1
+    path.write_text(json.dumps(record), encoding="utf-8")
+    assert "graded 7 times had one score." in measured.at_size(path)
+
+
 def test_what_is_counted():
     stock = measured.counts(RECORD, "stock")
     assert (stock["all"], stock["harm"], stock["held"]) == (3, 2, 1)
