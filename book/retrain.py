@@ -32,8 +32,9 @@ from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 BUILD = Path(__file__).resolve().parent.parent / "build" / "retrain"
 
 MIXED = ("sigmoid", "relu", "tanh")
-STRONGEST = 300.0
-"""How much more than in (7.21) the style may count in training: one style alone is too tame."""
+STRONGEST, PALEST = 30.0, 0.1
+"""How much more than in (7.21) the style may count in training, and how pale it may become: one
+style as it is would be too tame."""
 
 
 class Phase(NamedTuple):
@@ -63,8 +64,8 @@ def plan(name: str, seed: int) -> list[Phase]:
         mixed = [DigitFamily(activations=(activation,)) for activation in MIXED]
         return [Phase(mixed, recipe(seed, 60, functions=4, coordinates=256), 12)]
     if name == "paintings":
-        small = PaintingFamily(32, strongest=STRONGEST)
-        return [Phase([small], recipe(seed, 120, rate=2e-3, functions=2, coordinates=512), 6)]
+        small = PaintingFamily(32, strongest=STRONGEST, palest=PALEST)
+        return [Phase([small], recipe(seed, 200, rate=2e-3, functions=3, coordinates=512), 8)]
     raise KeyError(f"no training is called {name!r}: digits, mixed or paintings")
 
 

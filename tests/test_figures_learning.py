@@ -211,11 +211,7 @@ def test_goals_are_reached_where_the_page_says_so():
     rows = {row[0]: row for row in records.table_recorded(record).rows}
     assert {name for name, row in rows.items() if row[-1].endswith("missed")} == {
         "40 sigmoid units, mean of 100",
-        "paintings, new styles, 64 × 64",
-        "paintings, new styles, 128 × 128",
     }
-    page = re.sub(r"\s+", " ", (ROOT / "book/07-learning.md").read_text(encoding="utf-8"))
-    assert "at most Adam's loss on new styles, is missed at $64 \\times 64$ and at" in page
     for part in ("20 sigmoid units", "40 sigmoid units", "20 ReLU units"):
         first, second = (found["ratios"] for found in records.of_part(record, part)[:2])
         assert all(first[name]["ratio"] < second[name]["ratio"] for name in first)
@@ -226,15 +222,22 @@ def test_goals_are_reached_where_the_page_says_so():
     assert {each["worst"] for each in found} == {1}
     assert sum(each["ratios"]["step 100"]["ratio"] > 0.45 for each in found) == 1
     assert sum(each["ratios"]["worst step"]["ratio"] > 1 for each in found) == 1
-    alone = ("20 ReLU units, mixed training", "20 sigmoid units, mixed training", "paintings")
-    assert all(len(records.of_part(record, part)) == 1 for part in alone)
+    assert len(records.of_part(record, "paintings")) == 1
+    before, after = (
+        [found["ratios"]["mean of 100"]["ratio"] for found in records.of_part(record, part)]
+        for part in ("20 ReLU units", "20 ReLU units, mixed training")
+    )
+    assert len(after) == 2
+    assert after[0] < 1 < after[1]
+    # what is left of the failure, on the scale of a ratio's logarithm
+    assert all(np.log(b) < 0.2 * np.log(a) for a, b in zip(before, after, strict=True))
     first = records.of_part(record, "20 sigmoid units")[0]
     # most of the lead at step 100 is gone after 200, and a single mini-batch flatters
     assert first["ratios"]["mean of steps 191 to 200"]["ratio"] > 0.9
     assert first["ratios"]["step 200"]["ratio"] < 0.7
 
 
-def test_steep_styles_are_where_the_rule_for_paintings_loses():
+def test_steep_styles_are_where_the_rule_for_paintings_wins():
     for found in records.of_part(records.recorded(), "paintings"):
         steep = {name for name, each in found["styles"].items() if each["steep"] > 5}
         assert steep == {"gravel", "brick"}
@@ -242,9 +245,12 @@ def test_steep_styles_are_where_the_rule_for_paintings_loses():
             assert each["hindsight"] >= each["Adam"]
             if name in steep:
                 assert each["best"] == "Adam"
-                assert each["hindsight"] > each["Adam"] > 1.1
+                assert each["Adam"] < 0.9
+                assert each["hindsight"] == pytest.approx(1, abs=0.03)
             else:
                 assert each["ratio"] == pytest.approx(1, abs=0.02)
+        large = found["ratios"]["new styles, 128 × 128"]
+        assert large["Adam"] < found["ratios"]["new styles, 64 × 64"]["Adam"]
 
 
 def test_the_rule_for_paintings_is_ahead_over_the_run():
@@ -254,7 +260,7 @@ def test_the_rule_for_paintings_is_ahead_over_the_run():
     data = lab.together(list(runs.values()))
     assert data.of_mean(100) < 0.8
     last = data.medians(100, 100)
-    assert last["learned"] > last["Adam"]
+    assert last["learned"] < last["Adam"]
     start = np.median(data.rivals["Adam"], axis=1)
     assert start[1:10].max() > start[0]  # Adam's first steps throw it up
 
@@ -287,6 +293,24 @@ def test_graph_drops_what_goes_through_the_gradient_that_is_read():
     dropped = {(one[0], other[0]) for one, other, gone in data.edges if gone}
     assert dropped == {("θ", "d"), ("d", "m")}
     assert all(one in data.nodes and other in data.nodes for one, other, _ in data.edges)
+
+
+def test_styles_fade_in_training_alone():
+    family = tasks.PaintingFamily(16, palest=0.1)
+    rng = np.random.default_rng(0)
+    styles = torch.stack([family._style(rng) for _ in range(200)])
+    own = tasks.PaintingFamily(16)._style(rng)
+    assert torch.equal(own, tasks.crop(tasks.TRAIN_STYLE, 16, zoom=0.6))
+    assert 0 <= styles.min() < styles.max() <= 1
+
+    contrast = styles.mean(1).flatten(1).std(1) / own.mean(0).std()
+    assert 0.08 < contrast.min() < 0.15
+    assert 0.85 < contrast.max() < 1.01  # where it is cut off at 0 or 1, a little is lost
+    assert contrast.median() == pytest.approx(0.1**0.5, rel=0.2)  # evenly in logarithms
+    colour = (styles - styles.mean(1, keepdim=True)).flatten(1).std(1)
+    coloured = (own - own.mean(0, keepdim=True)).std()
+    assert (colour / coloured / contrast).median() == pytest.approx(1 - 0.5**0.5, rel=0.2)
+    assert styles.flatten(1).mean(1).std() == pytest.approx(0.4 / 12**0.5, rel=0.15)
 
 
 def test_the_style_counts_more_in_some_paintings():

@@ -365,7 +365,9 @@ class Paintings:
 class PaintingFamily:
     """Paintings with random pieces of some pictures as content, and some styles.
 
-    strongest : the style's part is multiplied by 1 to this much, evenly in logarithms
+    strongest : the style's part is multiplied by 1 to this much, evenly in logarithms;
+    palest : the style's contrast by this much to 1, as evenly, and colour and lightness are drawn;
+    1 leaves the style as it is
     """
 
     def __init__(
@@ -376,10 +378,12 @@ class PaintingFamily:
         weight: float = 0.05,
         smooth: float = 0.3,
         strongest: float = 1.0,
+        palest: float = 1.0,
         device: str = "cpu",
     ):
         self.size, self.contents, self.styles = size, contents, styles
-        self.weight, self.smooth, self.strongest = weight, smooth, strongest
+        self.weight, self.smooth = weight, smooth
+        self.strongest, self.palest = strongest, palest
         self.features, self.device = Features(), device
 
     def sample(self, rng: np.random.Generator, functions: int) -> Paintings:
@@ -393,10 +397,7 @@ class PaintingFamily:
             )
             for _ in range(functions)
         ]
-        style = [
-            crop(self.styles[rng.integers(len(self.styles))], self.size, zoom=0.6)
-            for _ in range(functions)
-        ]
+        style = [self._style(rng) for _ in range(functions)]
         theta0 = rng.uniform(0.25, 0.75, (functions, 3 * self.size**2))
         strength = self.strongest ** rng.random(functions)
         return Paintings(
@@ -408,3 +409,13 @@ class PaintingFamily:
             self.smooth,
             as_tensor(strength).to(self.device),
         )
+
+    def _style(self, rng: np.random.Generator) -> torch.Tensor:
+        """Draw a style, (3, size, size), and how far its colour and its contrast have faded."""
+        style = crop(self.styles[rng.integers(len(self.styles))], self.size, zoom=0.6)
+        if self.palest == 1:
+            return style
+        grey = style.mean(0, keepdim=True).expand_as(style)
+        style = style.lerp(grey, float(rng.random() ** 0.5))
+        contrast, lightness = float(self.palest ** rng.random()), float(rng.uniform(0.3, 0.7))
+        return (lightness + (style - style.mean()) * contrast).clamp(0, 1)
