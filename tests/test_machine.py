@@ -51,8 +51,8 @@ def test_about_finds_a_gpu(capsys, monkeypatch):
 
 
 def stopped(exercise, answer) -> str:
-    """What is said of the arguments when an answer raises on the last public case."""
-    case = exercise.cases(np.random.default_rng(0))[-1]
+    """What is said of the arguments when an answer raises on the first public case."""
+    case = exercise.cases(np.random.default_rng(0))[0]
     return call(exercise.run, answer, case.args).finding.lines[-1]
 
 
