@@ -1723,7 +1723,7 @@ class NotWaitedFor(Exhibit):
         work = 2 * n**3, 4 * 3 * n**2, np.ones(3)
         wrong, right = (each(*work, *machine) for each in _both(NotWaitedFor))
         found = {
-            f"{n[i]:.0f} × {n[i]:.0f}, by (8.7): the clock says; it took": (
+            f"{n[i]:.0f} × {n[i]:.0f}: the clock says; predicted": (
                 f"{wrong[i] * 1e6:.0f} µs; {right[i] * 1e6:,.0f} µs"
             )
             for i in range(3)
