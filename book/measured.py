@@ -36,8 +36,8 @@ def seconds(path: Path = BENCHMARKS / "otter_grader.json") -> str:
     others = [
         f"{name} {took[each]:.1f} s ({took[each] / ours:.0f} times as long)"
         for each, name in (
-            ("stock nbgrader", f"stock nbgrader {machine['nbgrader']}"),
-            ("otter in one process", f"Otter {machine['otter-grader']} in one process"),
+            ("stock nbgrader", f"stock nbgrader ({machine['nbgrader']})"),
+            ("otter in one process", f"Otter ({machine['otter-grader']}) in one process"),
             ("otter run", "Otter as a command"),
         )
     ]
