@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from course.checks import CheckFailed, check
+from course.exercise import chapter
 from solutions import dynamics
 
 
@@ -206,6 +207,15 @@ STYLES = [
 def test_another_style_is_right(name, answer, capsys):
     check(name, answer)
     assert "right" in capsys.readouterr().out
+
+
+def test_memory_in_single_precision_does_not_hang_on_the_draw():
+    """Normal equations square a condition number: in float32 it has to be small."""
+    exercise = chapter("dynamics")["dynamics.memory"]
+    for seed in range(30):
+        (case,) = (each for each in exercise.cases(np.random.default_rng(seed)) if each.single)
+        got, (want,) = memory_normal_equations(**case.args), exercise.oracle(**case.args)
+        assert np.abs(got - want).max() < 1e-5
 
 
 def single(answer):

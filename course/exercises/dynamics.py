@@ -461,8 +461,9 @@ def _memory_cases(rng: np.random.Generator) -> list[Case]:
         Case(
             "float32 in",
             "properties",
-            single({"h": h, "x": signal, "K": 4}),
-            "the same arguments in single precision",
+            # Not a run's states: they are nearly dependent, and normal equations square that.
+            single({"h": line + 0.5, "x": x, "K": 5}),
+            "the delay line in single precision",
         ),
     ]
 
