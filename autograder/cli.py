@@ -378,6 +378,9 @@ def verify(
     name: Annotated[
         str | None, typer.Argument(metavar="CHAPTER", help="All, if none is named.")
     ] = None,
+    draws: Annotated[
+        int, typer.Option(min=1, help="In how many draws of inputs an answer must be right.")
+    ] = 1,
 ) -> None:
     """Prove the checks, with answers, stubs and known slips.
 
@@ -393,7 +396,7 @@ def verify(
             table.add_column(column, no_wrap=True)
         count = 0
         with _progress(f"verifying {each}") as progress:
-            for row in rows(each):
+            for row in rows(each, draws=draws):
                 count += 1
                 bad += not row.ok
                 table.add_row(

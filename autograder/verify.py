@@ -151,22 +151,29 @@ def ladder(exercise: Exercise, answer: Any, on_file: Fixture, seed: int) -> Ladd
     )
 
 
-def rows(name: str, seed: int = 1) -> Iterator[Row]:
-    """Check every answer, stub and slip of a chapter; raises CourseError on an unknown one."""
+def rows(name: str, seed: int = 1, draws: int = 1) -> Iterator[Row]:
+    """Check every answer, stub and slip of a chapter; raises CourseError on an unknown one.
+
+    seed : of the first draw of inputs; draws : in how many the answers are checked, where each
+    further one has a row only if an answer is refused in it
+    """
     found = chapter(name)
     on_file = fixtures(found)
     wrong = slips.of_chapter(name)
     for exercise in found.exercises:
         parts: tuple[str | None, ...] = exercise.parts or (None,)
-        for kind, answer, want in (
-            ("answer", reference(exercise), RIGHT),
-            ("stub", stub(exercise), NOT_ATTEMPTED),
+        for kind, answer, want, times in (
+            ("answer", reference(exercise), RIGHT, draws),
+            ("stub", stub(exercise), NOT_ATTEMPTED, 1),
         ):
-            climbed = ladder(exercise, answer, on_file[exercise.name], seed)
-            for part in parts:
-                report = climbed.climb(part)
-                label = part or exercise.symbol
-                yield Row(exercise, kind, label, want, report.outcome, True, report)
+            for drawn in range(seed, seed + times):
+                climbed = ladder(exercise, answer, on_file[exercise.name], drawn)
+                for part in parts:
+                    report = climbed.climb(part)
+                    if drawn == seed or report.outcome != want:
+                        label = part or exercise.symbol
+                        label += "" if drawn == seed else f", draw {drawn}"
+                        yield Row(exercise, kind, label, want, report.outcome, True, report)
         for each in wrong:
             if each.exercise != exercise.name:
                 continue

@@ -260,7 +260,7 @@ def test_verify_fails_if_a_single_row_does(run, monkeypatch):
     exercise = chapter("bptt").exercises[0]
     good = verify.Row(exercise, "answer", "forward", "right", "right", True, None)
     bad = verify.Row(exercise, "slip", "forward_stuck", "probes", "right", False, None)
-    monkeypatch.setattr(verify, "rows", lambda name: iter([good, bad]))
+    monkeypatch.setattr(verify, "rows", lambda name, draws: iter([good, bad]))
     code, out, err = run("verify", "bptt")
     assert code == 1
     assert out.count("✗") == 1
