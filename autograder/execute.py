@@ -32,6 +32,7 @@ from autograder.sandbox.client import Gone, Submission, Zygote
 from autograder.sandbox.frames import text
 from autograder.sandbox.jail import Limits
 from course import fixtures, report
+from course.calls import STILL_RAN
 from course.exercise import PUBLIC_SEED, Arrays, Case, Exercise, chapter
 from course.ladder import RIGHT, WRONG, Ladder, Report, Truth
 
@@ -211,7 +212,7 @@ def run(
 def ran_too_long(output: Mapping[str, Any]) -> bool:
     """Whether a cell was stopped; a TimeoutError of the student's own is an error like others."""
     said = str(output.get("evalue", ""))
-    return output.get("ename") == "TimeoutError" and said.startswith("it still ran after")
+    return output.get("ename") == "TimeoutError" and said.startswith(STILL_RAN)
 
 
 def _climb(

@@ -47,6 +47,7 @@ from autograder.execute import EVIDENCE
 from autograder.folder import GradingError
 from autograder.sandbox import frames
 from course import fixtures
+from course.calls import STILL_RAN
 from course.exercise import CourseError, find
 from course.ladder import NOT_ATTEMPTED, RIGHT, WRONG
 from course.report import DATA
@@ -61,7 +62,7 @@ GRADED, STOPPED, DIED, DAMAGED, MISSING, FAILED = (
 )
 """How a submission can end.  All but the last are final; that one is tried again next time."""
 
-TOO_LONG = ("it still ran after", "it did not answer in time")
+TOO_LONG = (STILL_RAN, "it did not answer in time")
 PROCESS_ENDED = "its process ended"
 """How the headline of a check begins that was stopped, or whose process was gone."""
 

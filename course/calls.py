@@ -23,6 +23,9 @@ import numpy as np
 SECONDS = 10.0
 """One call on arrays of a few dozen numbers takes milliseconds; a slow loop, well under this."""
 
+STILL_RAN = "it still ran after"
+"""How the message begins of what `limit` raises."""
+
 BUSY = 3.0
 """How many times its limit a call may take by the clock, as long as it got less processor time.
 
@@ -100,7 +103,7 @@ def limit(seconds: float, error: type[BaseException] = OutOfTime) -> Iterator[No
     def interrupt(signum: int, frame: Any) -> None:
         waited = time.monotonic() - began
         if time.process_time() - used >= seconds or waited >= BUSY * seconds:
-            raise error(f"it still ran after {waited:.0f} s, and was stopped")
+            raise error(f"{STILL_RAN} {waited:.0f} s, and was stopped")
 
     before = signal.signal(signal.SIGALRM, interrupt)
     # The interval asks again, also of a function that swallowed the first error.
@@ -174,7 +177,7 @@ def call(
         except OutOfTime:
             result.finding = Finding(
                 "runs",
-                f"it still ran after {seconds:.0f} s, and was stopped",
+                f"{STILL_RAN} {seconds:.0f} s, and was stopped",
                 ("does every loop come to its end?",),
             )
         except KeyboardInterrupt:

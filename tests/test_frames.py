@@ -501,3 +501,9 @@ def test_who_is_late_is_not_waited_for():
         frames.send(there, {"n": 1})
         assert frames.receive(here)[0] == {"n": 1}, "without a time, there is no limit"
         assert here.gettimeout() is None
+
+
+def test_a_class_of_no_named_module_is_packed_all_the_same():
+    tree, blobs = frames.pack(type("Odd", (), {"__module__": 5})())
+    assert tree == {"foreign": "5.Odd"}
+    assert blobs == []

@@ -44,7 +44,6 @@ def test_what_is_said_of_size_is_what_was_measured(tmp_path):
         },
         "writer": {
             "results": 100_000,
-            "lock errors": 0,
             "rows wrong": 2,
             "rows checked": 9,
             **about,
@@ -65,7 +64,7 @@ def test_what_is_said_of_size_is_what_was_measured(tmp_path):
     assert "0.26 s with `--jobs 2` on 2 cores, which is 96% of twice the speed" in said
     assert "from the first 200 to the last, the grader's memory grew by 0.4%" in said
     assert "100,000 results" in said
-    assert "2 of 9 rows wrong" in said
+    assert "2 of 9 rows were wrong" in said
     assert "graded 7 times had several scores" in said
     assert "500 students took 0.5 s; of 220 students, nbgrader's own took 40 times" in said
     assert said.endswith("2026-11-20 and 2026-11-21.")

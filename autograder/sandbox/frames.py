@@ -93,7 +93,7 @@ def _read_as_array(item: Any) -> np.ndarray | None:
     A check in a student's notebook reads it so; there, too, PyTorch's tensors and iterators are
     told apart.
     """
-    if isinstance(item, Iterator) or type(item).__module__.split(".")[0] == "torch":
+    if isinstance(item, Iterator) or str(type(item).__module__).split(".")[0] == "torch":
         return None
     try:
         return np.asarray(item)

@@ -428,9 +428,14 @@ def reached(model: Reader, x: torch.Tensor) -> np.ndarray:
 
 
 def taught(
-    name: str, seed: int = 0,
-    T: int = 30, H: int = 24, B: int = 32, updates: int = 900, rate: float = 0.01,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
+    name: str,
+    seed: int = 0,
+    T: int = 30,
+    H: int = 24,
+    B: int = 32,
+    updates: int = 900,
+    rate: float = 0.01,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Teach one of `NETWORKS` to add; return its reach before and after, (T,), and its errors."""
     probe, _ = adding(np.random.default_rng(9), T, 64)
     model = Reader(*NETWORKS[name], 2, H, seed)
