@@ -228,6 +228,7 @@ def _climb(
         with submission.question(exercise) as question:
             witness = Witness(question)
             ladder = trusted_ladder(exercise, witness, seed)
+            question.expect([case.args for case in ladder.order()])
             reports = {index: ladder.climb(part) for index, part in parts.items()}
             if seen is not None:
                 seen.update(dict.fromkeys(parts, witness.evidence))

@@ -77,7 +77,7 @@ class Ladder:
         case: Case | None = None
         climbed: list[Call] = []
         try:
-            for case in self._order():
+            for case in self.order():
                 climbed.append(self._made(case))
                 self._step(case, part)
             case = None
@@ -100,8 +100,8 @@ class Ladder:
         report.printed = next((made.printed for made in seen if made.printed), "")
         return report
 
-    def _order(self) -> list[Case]:
-        """The cases by rung: shapes are seen on the first of them, whichever it is."""
+    def order(self) -> list[Case]:
+        """The cases in the order of their calls: by rung; shapes are seen on the first of all."""
         both = [*self.public, *self.fresh]
         return [case for rung in RUNGS for case in both if case.rung == rung]
 

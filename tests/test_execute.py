@@ -40,6 +40,7 @@ class Here:
         self.ran: list[str] = []
         self.right: list[str] = []
         self.sent: list = []
+        self.expected: list = []
 
     def __enter__(self):
         return self
@@ -73,6 +74,7 @@ class Here:
             self.sent.append(args["x"].copy())
             return call(exercise.run, self.names.get(exercise.symbol), args)
 
+        ask.expect = self.expected.append
         yield ask
 
 
@@ -267,6 +269,13 @@ def test_inputs_come_from_the_seed_and_the_exercise(jails):
     twin = inputs(jails, 5, TWIN)
     assert not np.array_equal(first[3], twin[3]), "another exercise draws other numbers"
     assert inputs(jails, 2**64 - 1)[3].shape == (3, 2)
+
+
+def test_it_says_beforehand_which_calls_it_will_make(jails):
+    inputs(jails, 5)
+    (here,) = jails
+    (expected,) = here.expected
+    assert [args["x"].tolist() for args in expected] == [x.tolist() for x in here.sent[:-1]]
 
 
 def test_public_truth_is_on_file_and_fresh_truth_is_the_reference_s(jails, monkeypatch):

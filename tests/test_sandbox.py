@@ -302,6 +302,36 @@ def test_what_a_question_leaves_running_ends_with_it(numpy_only):
         assert len(children(numpy_only.process.pid)) <= 2
 
 
+@pytest.mark.parametrize("calls", [[0, 1, 2, 3], [0, 2, 3], [1, 0, 3], [3, 3, 0, 0, 1]])
+def test_whatever_is_sent_ahead_each_call_gets_its_own_answer(numpy_only, calls):
+    exercise = chapter("bptt")["bptt.loss"]
+    coming = [
+        {"o": np.full((2, 1, size), n), "y": np.zeros((2, 1), int), "mask": np.ones((2, 1))}
+        for n, size in enumerate((3, 3, 40_000, 3))  # the third is too long to be sent ahead
+    ]
+    with numpy_only.submission(limits=QUICK) as submission:
+        submission.cell("def loss(o, y, mask): return float(o[0, 0, 0])")
+        with submission.question(exercise) as question:
+            question.expect(coming)
+            assert [question(coming[n]).value for n in calls] == calls
+        with submission.question(exercise) as question:
+            question.expect(coming)
+            assert question(coming[0]).value == 0  # the next is sent, and never asked for
+        assert submission.cell("print(1)")[0]["text"] == "1\n"
+
+
+def test_what_was_sent_ahead_of_an_endless_loop_costs_no_time(numpy_only):
+    exercise = chapter("bptt")["bptt.loss"]
+    cases = exercise.cases(np.random.default_rng(1))[:3]
+    with numpy_only.submission(limits=QUICK) as submission:
+        submission.cell("def loss(*args):\n    while True: pass")
+        with submission.question(exercise) as question:
+            question.expect([case.args for case in cases])
+            made = question(cases[0].args)
+            assert "still ran" in made.finding.headline
+            assert "its process ended" in question(cases[1].args).finding.headline
+
+
 def test_a_killed_graders_folder_is_removed_by_the_next_and_a_living_ones_stays():
     code = f"""
         import os, sys

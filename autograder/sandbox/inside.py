@@ -450,7 +450,7 @@ def _question(
 ) -> None:
     """Call one function of the student's as often as the grader asks."""
     from course import adapters
-    from course.calls import Caller
+    from course.calls import STILL_RAN, Caller
 
     missing = object()
     answer = shell.user_ns.get(request["symbol"], missing)
@@ -477,6 +477,8 @@ def _question(
             "printed": made.printed,
         }
         frames.send(channel, reply, blobs)
+        if finding and finding.headline.startswith(STILL_RAN):
+            return  # it would on what was sent ahead, too
 
 
 if __name__ == "__main__":
