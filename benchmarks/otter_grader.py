@@ -33,6 +33,7 @@ from attack_table import STOCK, new_class
 from nbgrader.converters import Autograde
 
 from autograder import build, demo, grading
+from course.exercise import chapter
 
 HOUSE = Path(__file__).resolve().parent.parent
 
@@ -58,6 +59,10 @@ for line in sys.stdin:
         results = grade_submission(notebook, autograder)
     print(time.perf_counter() - began, results.total, results.possible, flush=True)
 """
+
+
+POINTS = sum(exercise.points_of(None) for exercise in chapter("bptt").exercises)
+"""What the checks give for a notebook that is right in everything."""
 
 
 def submission() -> nbformat.NotebookNode:
@@ -105,7 +110,7 @@ def autograde(course: grading.ClassFolder) -> float:
     seconds = time.perf_counter() - began
     with course.gradebook() as gradebook:
         found = gradebook.find_submission_notebook("bptt", "bptt", "ada")
-        assert sum(g.auto_score for g in found.grades if g.cell.cell_type == "code") == 27
+        assert sum(g.auto_score for g in found.grades if g.cell.cell_type == "code") == POINTS
     return seconds
 
 
@@ -146,7 +151,7 @@ def main() -> None:
             worker.stdin.write(f"{handed_in}\t{archive}\n")
             worker.stdin.flush()
             seconds, *points = worker.stdout.readline().split()
-            assert [float(each) for each in points] == [27, 27], points
+            assert [float(each) for each in points] == [POINTS, POINTS], points
             times["otter in one process"].append(float(seconds))
             command = [python.with_name("otter"), "run", "--no-logo", "-a", archive, handed_in]
             began = time.perf_counter()

@@ -34,7 +34,7 @@ def seconds(path: Path = BENCHMARKS / "otter_grader.json") -> str:
     took, machine = record["seconds"], record["machine"]
     ours = took["ours"]
     others = [
-        f"{name} {took[each]:.1f} s ({took[each] / ours:.0f} times as long)"
+        f"{name} {took[each]:.1f} s ({took[each] / ours:.1f} times as long)"
         for each, name in (
             ("stock nbgrader", f"stock nbgrader ({machine['nbgrader']})"),
             ("otter in one process", f"Otter ({machine['otter-grader']}) in one process"),
@@ -42,9 +42,9 @@ def seconds(path: Path = BENCHMARKS / "otter_grader.json") -> str:
         )
     ]
     return (
-        f"A submission that is right in everything, without its training: here {ours:.1f} s,"
+        f"A submission that is right in everything, without its training: here {ours:.2f} s,"
         f" {', '.join(others)}. Medians of {record['rounds']} rounds in turn, on {record['date']},"
-        f" on {machine['cores']} cores that had other work to do: look at the ratios."
+        f" on {machine['cores']} cores of a shared machine: look at the ratios."
     )
 
 
