@@ -46,10 +46,11 @@ test: .venv/installed chromium postgresql lint ## lint, types, all tests
 retrain: .venv/installed ## train chapter 7's optimizers anew; goes on where it stopped
 	$(BIN)/python book/retrain.py digits paintings mixed
 
-lint: .venv/installed ## ruff, and mypy over course and autograder
+lint: .venv/installed ## ruff, and mypy over course, autograder and benchmarks
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/mypy benchmarks
 
 spell: .venv/installed ## spelling of pages, hints, docstrings and comments
 	@if command -v hunspell >/dev/null; then :; \

@@ -334,7 +334,7 @@ def main() -> None:
         new_class(template, STOCK)
         ours = Path(folder) / "ours"
         new_class(ours, None)
-        execute.warm(True)
+        execute.warm(True, "bptt", execute._checks_of("bptt"))
         for group, attacks in GROUPS.items():
             for attack in attacks:
                 if (group, attack.name) in done or (options.only and options.only != group):

@@ -20,7 +20,6 @@ import platform
 import re
 import statistics
 import subprocess
-import sys
 import sysconfig
 import tempfile
 import time
@@ -144,15 +143,17 @@ def main() -> None:
             env=environment,
             cwd=folder,
         )
+        assert worker.stdin is not None
+        assert worker.stdout is not None
         autograde(ours)  # warm: a class has many submissions, and one first
         for _ in range(options.rounds):
             times["ours"].append(autograde(ours))
             times["stock nbgrader"].append(autograde(stock))
             worker.stdin.write(f"{handed_in}\t{archive}\n")
             worker.stdin.flush()
-            seconds, *points = worker.stdout.readline().split()
+            took, *points = worker.stdout.readline().split()
             assert [float(each) for each in points] == [POINTS, POINTS], points
-            times["otter in one process"].append(float(seconds))
+            times["otter in one process"].append(float(took))
             command = [python.with_name("otter"), "run", "--no-logo", "-a", archive, handed_in]
             began = time.perf_counter()
             subprocess.run(command, check=True, capture_output=True, env=environment, cwd=folder)
@@ -181,4 +182,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
