@@ -34,7 +34,7 @@ def seconds(path: Path = BENCHMARKS / "otter_grader.json") -> str:
     took, machine = record["seconds"], record["machine"]
     ours = took["ours"]
     others = [
-        f"{name} {took[each]:.1f} s ({took[each] / ours:.1f} times as long)"
+        f"{name} {took[each]:.2f} s ({took[each] / ours:.1f} times as long)"
         for each, name in (
             ("stock nbgrader", f"stock nbgrader ({machine['nbgrader']})"),
             ("otter in one process", f"Otter ({machine['otter-grader']}) in one process"),
