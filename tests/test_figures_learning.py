@@ -209,26 +209,33 @@ def test_what_is_recorded_was_found_with_what_is_kept_and_against_all_rivals():
 def test_goals_are_reached_where_the_page_says_so():
     record = records.recorded()
     rows = {row[0]: row for row in records.table_recorded(record).rows}
-    assert {name for name, row in rows.items() if row[-1].endswith("missed")} == {
-        "40 sigmoid units, mean of 100",
-    }
-    for part in ("20 sigmoid units", "40 sigmoid units", "20 ReLU units"):
-        first, second = (found["ratios"] for found in records.of_part(record, part)[:2])
-        assert all(first[name]["ratio"] < second[name]["ratio"] for name in first)
-        if "sigmoid" in part:
-            assert first["mean of 100"]["ratio"] < 0.5 < second["mean of 100"]["ratio"]
+    assert {name for name, row in rows.items() if row[-1].endswith("reached")} == set(
+        record["wanted"]
+    )
+    for part in ("20 sigmoid units", "40 sigmoid units"):
+        found = [each["ratios"]["mean of 100"]["ratio"] for each in records.of_part(record, part)]
+        assert [ratio > 0.5 for ratio in found] == [False, True, False]
+    found = [
+        each["ratios"]["step 200"]["ratio"] for each in records.of_part(record, "20 sigmoid units")
+    ]
+    assert [ratio > 1 for ratio in found] == [False, True, True]
     found = records.of_part(record, "quadratics")
     assert len(found) == 3
     assert {each["worst"] for each in found} == {1}
     assert sum(each["ratios"]["step 100"]["ratio"] > 0.45 for each in found) == 1
     assert sum(each["ratios"]["worst step"]["ratio"] > 1 for each in found) == 1
-    assert len(records.of_part(record, "paintings")) == 1
+    for size in ("64 × 64", "128 × 128"):
+        name = f"new styles, {size}"
+        found = [each["ratios"][name]["ratio"] for each in records.of_part(record, "paintings")]
+        assert len(found) == 3
+        assert 0.975 < max(found) < 0.995
+        assert sorted(found)[1] < 0.95
     before, after = (
         [found["ratios"]["mean of 100"]["ratio"] for found in records.of_part(record, part)]
         for part in ("20 ReLU units", "20 ReLU units, mixed training")
     )
-    assert len(after) == 2
-    assert after[0] < 1 < after[1]
+    assert min(before) > 1
+    assert [ratio < 1 for ratio in after] == [True, False, True]
     # what is left of the failure, on the scale of a ratio's logarithm
     assert all(np.log(b) < 0.2 * np.log(a) for a, b in zip(before, after, strict=True))
     first = records.of_part(record, "20 sigmoid units")[0]
@@ -245,8 +252,8 @@ def test_steep_styles_are_where_the_rule_for_paintings_wins():
             assert each["hindsight"] >= each["Adam"]
             if name in steep:
                 assert each["best"] == "Adam"
-                assert each["Adam"] < 0.9
-                assert each["hindsight"] == pytest.approx(1, abs=0.03)
+                assert each["Adam"] < 0.97
+                assert each["hindsight"] == pytest.approx(1, abs=0.05)
             else:
                 assert each["ratio"] == pytest.approx(1, abs=0.02)
         large = found["ratios"]["new styles, 128 × 128"]
@@ -481,16 +488,15 @@ def test_tuning_stops_where_two_rates_in_a_row_have_diverged(monkeypatch):
 # -------------------------------------------------------------------------------- kept trainings
 
 
+@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("name", ["digits", "mixed", "paintings"])
-def test_kept_phi_says_how_it_was_made(name):
-    kept = train.read_trained(name)
-    assert kept.made["command"].startswith(
-        f"python book/retrain.py {name} --seed {kept.made['seed']}"
-    )
-    assert len(kept.made["runs"]) <= len(kept.made["planned"])
+def test_kept_phi_says_how_it_was_made(name, seed):
+    kept = train.read_trained(name, seed)
+    assert kept.made["command"] == f"python book/retrain.py {name} --seed {seed}"
+    assert kept.made["runs"] == kept.made["planned"]
     assert kept.made["processor_seconds"] > 0
     assert not any(p.requires_grad for p in kept.optimizer.parameters())
-    assert sum(path.stat().st_size for path in train.TRAINED.glob("*.npz")) < 200_000
+    assert all(path.stat().st_size < 25_000 for path in train.TRAINED.glob("*.npz"))
 
 
 def test_missing_phi_is_named_with_its_command():
