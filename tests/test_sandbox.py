@@ -332,6 +332,27 @@ def test_what_was_sent_ahead_of_an_endless_loop_costs_no_time(numpy_only):
             assert "its process ended" in question(cases[1].args).finding.headline
 
 
+def test_an_answer_counts_though_its_process_has_ended_meanwhile(numpy_only):
+    exercise = chapter("bptt")["bptt.loss"]
+    cases = exercise.cases(np.random.default_rng(1))[:3]
+    with numpy_only.submission(limits=QUICK) as submission:
+        submission.cell(
+            "import os, threading\n"
+            "made = []\n"
+            "def loss(*args):\n"
+            "    made.append(1)\n"
+            "    if len(made) == 2:\n"
+            "        threading.Timer(0.5, os._exit, [0]).start()\n"
+            "    return float(len(made))\n"
+        )
+        with submission.question(exercise) as question:
+            question.expect([case.args for case in cases])
+            assert question(cases[0].args).value == 1
+            time.sleep(1.5)  # the second is answered, and nobody is there to take the third
+            assert question(cases[1].args).value == 2
+            assert "its process ended" in question(cases[2].args).finding.headline
+
+
 def test_a_killed_graders_folder_is_removed_by_the_next_and_a_living_ones_stays():
     code = f"""
         import os, sys

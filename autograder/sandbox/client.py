@@ -340,7 +340,8 @@ class Question:
                 self._receive()  # an answer to what was sent ahead, and nobody asks for
             if not self._sent:
                 self._send(args, *frames.pack(dict(args)))
-            self._send_ahead(args)
+            with contextlib.suppress(OSError):  # it has ended: perhaps behind its last answer
+                self._send_ahead(args)
             return self._call(*self._receive())
         except TimeoutError:
             self._broken = _LATE
