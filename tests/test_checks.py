@@ -391,8 +391,8 @@ def test_what_gradcheck_finds_is_said_in_its_words(capsys):
         @staticmethod
         def backward(ctx, dh):
             grads = bptt.RNNFunction.backward(ctx, dh)
-            alone = (dh != 0).sum() == 1  # as gradcheck asks, one number after the other
-            return tuple(2 * grad for grad in grads) if alone else grads
+            asked = len(dh) == 3  # by gradcheck; other sequences are shorter or longer
+            return tuple(2 * grad for grad in grads) if asked else grads
 
     text = said(capsys, "bptt.RNNFunction", Twice)
     assert "torch.autograd.gradcheck fails: Jacobian mismatch" in text
