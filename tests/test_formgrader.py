@@ -297,13 +297,17 @@ def test_a_student_opens_the_notebook_runs_cells_and_validates(chromium, tmp_pat
         heading = notebook.locator(".jp-CodeCell").first
         assert "from course import" in "".join(first["source"])
         begun = heading.locator(".jp-InputPrompt", has_text=re.compile(r"\[(\*|1)\]"))
-        for _ in range(5):  # JupyterLab drops what comes before its kernel listens
+        # JupyterLab drops what comes before its kernel listens, or asks which kernel is meant.
+        asked = page.locator(".jp-Dialog", has_text="Select Kernel")
+        page.add_locator_handler(asked, lambda dialog: dialog.locator(".jp-mod-accept").click())
+        for _ in range(8):
             heading.locator(".cm-content").click(position={"x": 5, "y": 5})
             page.keyboard.press("Shift+Enter")
             page.wait_for_timeout(3000)
             if begun.count():
                 break
         heading.locator(".jp-InputPrompt", has_text=re.compile(r"\[1\]")).wait_for()
+        page.remove_locator_handler(asked)
         assert heading.locator("[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
 
         page.get_by_role("button", name="Validate").click()
