@@ -296,7 +296,7 @@ def test_a_student_opens_the_notebook_runs_cells_and_validates(chromium, tmp_pat
         page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
         heading = notebook.locator(".jp-CodeCell").first
         assert "from course import" in "".join(first["source"])
-        begun = heading.locator(".jp-InputPrompt", has_text=re.compile(r"\[(\*|1)\]"))
+        begun = heading.locator(".jp-InputPrompt", has_text=re.compile(r"\[(\*|\d+)\]"))
         # JupyterLab drops what comes before its kernel listens, or asks which kernel is meant.
         asked = page.locator(".jp-Dialog", has_text="Select Kernel")
         page.add_locator_handler(asked, lambda dialog: dialog.locator(".jp-mod-accept").click())
@@ -306,7 +306,7 @@ def test_a_student_opens_the_notebook_runs_cells_and_validates(chromium, tmp_pat
             page.wait_for_timeout(3000)
             if begun.count():
                 break
-        heading.locator(".jp-InputPrompt", has_text=re.compile(r"\[1\]")).wait_for()
+        heading.locator(".jp-InputPrompt", has_text=re.compile(r"\[\d+\]")).wait_for()
         page.remove_locator_handler(asked)
         assert heading.locator("[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
 
