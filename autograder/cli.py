@@ -202,9 +202,14 @@ def grade(
     notebooks are written here all the same.  Afterwards the class report stands in
     reports/CHAPTER.html, in the folder of the class.
     """
-    from autograder.grading import ClassFolder
+    from autograder import forks
 
     _chapters([name])
+    if scheduler is None:
+        forks.context(name)  # it takes seconds to be ready, and so does what comes next
+
+    from autograder.grading import ClassFolder
+
     course = ClassFolder.open(course_dir, isolate=not unsafe_no_sandbox)
     if unsafe_no_sandbox:
         _say("not isolated: students' code can read and change whatever you can")
@@ -508,21 +513,33 @@ _CONTROLS = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud8
 
 def main() -> None:
     """Run the command; what goes wrong is said in one line, with the way out."""
+    try:
+        app(prog_name="autograder")
+    except Exception as error:
+        said = _way_out(error)
+        if said is None:
+            raise
+        _say(said)
+        sys.exit(1)
+
+
+def _way_out(error: Exception) -> str | None:
+    """What to say of an error; None of one that nobody has foreseen."""
+    if isinstance(error, CourseError):
+        return str(error)
+    if isinstance(error, PermissionError):
+        whose = "ask its owner, or run as one who may write there"
+        return f"no permission for {error.filename}: {whose}"
+    if isinstance(error, OSError):
+        return f"{error.filename or 'system'}: {error.strerror or error}"
+    # Loaded only now: --help should not have to wait for them.
     from sqlalchemy.exc import SQLAlchemyError
 
     from autograder.build import BuildError
-    from autograder.grading import GradingError
+    from autograder.folder import GradingError
 
-    try:
-        app(prog_name="autograder")
-    except (BuildError, CourseError, GradingError) as error:
-        _say(str(error))
-    except PermissionError as error:
-        _say(
-            f"no permission for {error.filename}: ask its owner, or run as one who may write there"
-        )
-    except OSError as error:
-        _say(f"{error.filename or 'system'}: {error.strerror or error}")
-    except SQLAlchemyError as error:
-        _say(f"the gradebook can't be used: {getattr(error, 'orig', error)}")
-    sys.exit(1)
+    if isinstance(error, BuildError | GradingError):
+        return str(error)
+    if isinstance(error, SQLAlchemyError):
+        return f"the gradebook can't be used: {getattr(error, 'orig', error)}"
+    return None

@@ -18,12 +18,12 @@ import uuid
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from multiprocessing import get_all_start_methods, get_context, parent_process
+from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
-from autograder import work
+from autograder import forks, work
 from autograder.folder import GradingError
 from autograder.work import OtherVersionError, Result, Setting, Task
 
@@ -101,11 +101,7 @@ class Pool:
 
     def __init__(self, setting: Setting, count: int) -> None:
         self._setting = setting
-        forks = "forkserver" in get_all_start_methods()
-        self._context = get_context("forkserver") if forks else get_context("spawn")
-        if forks:
-            needed = ["autograder.work", f"solutions.{setting.chapter}"]
-            self._context.set_forkserver_preload(needed)
+        self._context: Any = forks.context(setting.chapter)  # Any: none of its kinds' base has Pipe
         self._members = [self._start() for _ in range(count)]
 
     def __enter__(self) -> Self:
