@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import atexit
 import base64
+import importlib
 import re
 import secrets
 import struct
 import zlib
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
 import nh3
@@ -186,26 +188,34 @@ def run(
     too_long: dict[int, list[NotebookNode]] = {}
     room = OUTPUTS_TOTAL
     passes = sorted({exercise.uses_torch for exercise, _ in checks.values()}) or [True]
-    for with_torch in passes:
-        mine = {i: each for i, each in checks.items() if each[0].uses_torch == with_torch}
-        keep = with_torch == passes[-1]
-        end = len(nb.cells) if keep else max(mine) + 1
-        with _zygote(with_torch, isolate).submission(limits=limits) as submission:
-            for index, cell in enumerate(nb.cells[:end]):
-                if cell.cell_type != "code":
-                    continue
-                if index in checks:
-                    if index in mine and index not in reports:
-                        reports.update(_climb(submission, mine, mine[index][0], seed, seen))
-                    _tell(submission, checks, index, reports)
-                else:
-                    # What ran too long once is not run a second time.
-                    outputs = too_long.get(index) or _run_cell(submission, cell.source, room)
-                    if any(map(ran_too_long, outputs)):
-                        too_long[index] = outputs
-                    if keep:
-                        room -= len(str(outputs))
-                        cell.outputs, cell.execution_count = outputs, index + 1
+    with ExitStack() as begun:
+
+        def begin(with_torch: bool) -> Submission:
+            return begun.push(_zygote(with_torch, isolate).submission(limits=limits))
+
+        waiting = begin(passes[0])
+        for with_torch in passes:
+            mine = {i: each for i, each in checks.items() if each[0].uses_torch == with_torch}
+            keep = with_torch == passes[-1]
+            end = len(nb.cells) if keep else max(mine) + 1
+            with waiting as submission:
+                for index, cell in enumerate(nb.cells[:end]):
+                    if cell.cell_type != "code":
+                        continue
+                    if index + 1 == end and not keep:
+                        waiting = begin(True)  # it is ready by the time that this one is done
+                    if index in checks:
+                        if index in mine and index not in reports:
+                            reports.update(_climb(submission, mine, mine[index][0], seed, seen))
+                        _tell(submission, checks, index, reports)
+                    else:
+                        # What ran too long once is not run a second time.
+                        outputs = too_long.get(index) or _run_cell(submission, cell.source, room)
+                        if any(map(ran_too_long, outputs)):
+                            too_long[index] = outputs
+                        if keep:
+                            room -= len(str(outputs))
+                            cell.outputs, cell.execution_count = outputs, index + 1
     return reports
 
 
@@ -381,6 +391,8 @@ def warm(isolate: bool, name: str, cells: Iterable[str]) -> None:
         started = [threads.submit(_zygote, with_torch, isolate) for with_torch in kinds]
         for exercise in chapter(name).exercises:
             verify.reference(exercise)
+        if True in kinds:
+            importlib.import_module("torch._dynamo")  # 1.5 s; the first check with torch needs it
     for each in started:
         each.result()
 

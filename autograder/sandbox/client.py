@@ -109,9 +109,9 @@ class Zygote:
     def submission(
         self, files: Mapping[str, bytes] | None = None, limits: Limits | None = None
     ) -> Submission:
-        """Fork a jailed process; files (name to content) lie in its working folder.
+        """Fork a jailed process, to be entered; files (name to content) lie in its working folder.
 
-        Raises NotIsolatedError where the jail can't be built, ValueError if a name leads outside.
+        Raises ValueError if a name leads outside.
         """
         for name in files or {}:
             path = PurePosixPath(name)
@@ -204,11 +204,15 @@ class Gone(Exception):
 
 
 class Submission:
-    """One student's notebook, running in the jail."""
+    """One student's notebook, running in the jail; ``with`` waits for the jail, and ends it."""
 
     def __init__(self, zygote: Zygote, files: Mapping[str, bytes], limits: Limits) -> None:
         self.limits = limits
         self.dead: str | None = None
+        self.got: list[str] = []
+        """What keeps it in."""
+        self._owed: list[float] = []
+        """Of answers that nobody has waited for yet: how many seconds each may take."""
         self._channel, theirs = socket.socketpair()
         self._status, status = socket.socketpair()
         order = {
@@ -222,6 +226,9 @@ class Submission:
         frames.send(zygote._control, order)
         theirs.close()
         status.close()
+
+    def __enter__(self) -> Submission:
+        """Wait until it is locked in; raises NotIsolatedError where the jail can't be built."""
         try:
             begun, _ = frames.receive(self._status, time.monotonic() + 30)
         except (EOFError, OSError, frames.FrameError):
@@ -229,17 +236,61 @@ class Submission:
         if "failed" in begun:
             self.close()
             raise NotIsolatedError(f"this machine does not give the isolation: {begun['failed']}")
-        self.got: list[str] = begun["got"]
+        self.got = begun["got"]
+        return self
 
-    def _ask(
-        self, request: dict[str, Any], seconds: float, descriptors: list[int] | None = None
-    ) -> dict[str, Any]:
+    def cell(self, source: str) -> list[dict[str, Any]]:
+        """Run one cell; returns its outputs, unsanitised.  Raises Gone."""
+        self._send({"do": "cell", "source": source})
+        self._settle()
+        with self._alive():
+            seconds = BUSY * self.limits.cell_seconds + GRACE
+            outputs = frames.receive(self._channel, time.monotonic() + seconds)[0].get("outputs")
+        return outputs if isinstance(outputs, list) else []
+
+    def tell_right(self, name: str) -> None:
+        """Let ``ready(name)`` be true from here on.  Raises Gone."""
+        self._send({"do": "right", "name": name})
+        self._owed.append(GRACE)
+
+    @contextlib.contextmanager
+    def question(self, exercise: Exercise) -> Iterator[Question]:
+        """Fork a process that answers one exercise's calls.  Raises Gone."""
+        seconds = 3 * BUSY * self.limits.call_seconds
+        request = {
+            "do": "question",
+            "symbol": exercise.symbol,
+            "adapter": exercise.run.__name__,
+            "kind": exercise.kind,
+            "seconds": seconds,
+        }
+        self._settle()
+        mine, theirs = socket.socketpair()
+        with mine:
+            with theirs:
+                self._send(request, [theirs.fileno()])
+            self._owed.append(seconds + GRACE)
+            yield Question(exercise, mine, time.monotonic() + seconds)
+
+    def _send(self, request: dict[str, Any], descriptors: Sequence[int] = ()) -> None:
+        with self._alive():
+            socket.send_fds(self._channel, [b"r"], list(descriptors))
+            frames.send(self._channel, request)
+
+    def _settle(self) -> None:
+        """Take the answers that nobody has waited for: what was done meanwhile cost no time."""
+        with self._alive():
+            while self._owed:
+                frames.receive(self._channel, time.monotonic() + self._owed.pop(0))
+
+    @contextlib.contextmanager
+    def _alive(self) -> Iterator[None]:
+        """Raise Gone if it has ended, and end it if it does not answer, or not in frames."""
         if self.dead:
             raise Gone(self.dead)
         try:
-            socket.send_fds(self._channel, [b"r"], descriptors or [])
-            frames.send(self._channel, request)
-            return frames.receive(self._channel, time.monotonic() + seconds)[0]
+            yield
+            return
         except TimeoutError:
             self.dead = "it did not answer in time, and was stopped"
         except (EOFError, OSError):
@@ -249,59 +300,10 @@ class Submission:
         self.close()
         raise Gone(self.dead)
 
-    def cell(self, source: str) -> list[dict[str, Any]]:
-        """Run one cell; returns its outputs, unsanitised.  Raises Gone."""
-        seconds = BUSY * self.limits.cell_seconds + GRACE
-        reply = self._ask({"do": "cell", "source": source}, seconds)
-        outputs = reply.get("outputs")
-        return outputs if isinstance(outputs, list) else []
-
-    def tell_right(self, name: str) -> None:
-        """Let ``ready(name)`` be true from here on.  Raises Gone."""
-        self._ask({"do": "right", "name": name}, GRACE)
-
-    @contextlib.contextmanager
-    def question(self, exercise: Exercise) -> Iterator[Question]:
-        """Fork a process that answers one exercise's calls.  Raises Gone."""
-        seconds = 3 * BUSY * self.limits.call_seconds
-        mine, theirs = socket.socketpair()
-        if self.dead:
-            raise Gone(self.dead)
-        request = {
-            "do": "question",
-            "symbol": exercise.symbol,
-            "adapter": exercise.run.__name__,
-            "kind": exercise.kind,
-            "seconds": seconds,
-        }
-        try:
-            socket.send_fds(self._channel, [b"r"], [theirs.fileno()])
-            frames.send(self._channel, request)
-        except OSError:
-            self.dead = "its process ended before the notebook did"
-            raise Gone(self.dead) from None
-        finally:
-            theirs.close()
-        try:
-            yield Question(exercise, mine, time.monotonic() + seconds)
-        finally:
-            mine.close()
-            self._over(seconds)
-
-    def _over(self, seconds: float) -> None:
-        try:
-            frames.receive(self._channel, time.monotonic() + seconds + GRACE)
-        except (EOFError, OSError, frames.FrameError):
-            self.dead = "its process ended before the notebook did"
-            self.close()
-
     def close(self) -> None:
         """End the submission with everything that it started."""
         self._channel.close()
         self._status.close()
-
-    def __enter__(self) -> Submission:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -316,20 +318,7 @@ class Question:
         self._received = 0
         self._coming: Sequence[Mapping[str, Any]] = ()
         self._sent: list[Mapping[str, Any]] = []
-        try:
-            unfit = frames.receive(channel, deadline)[0].get("unfit")
-        except (EOFError, OSError, frames.FrameError):
-            self._broken = _ENDED
-            return
-        if unfit == "missing":
-            self._broken = Finding(
-                "runs",
-                f"there is no {exercise.kind} named {exercise.symbol}",
-                (f"the cell of exercise {exercise.number} defines it; its name must stay",),
-            )
-        elif unfit:
-            kind, want = frames.text(unfit, 60), f"want a {exercise.kind}"
-            self._broken = Finding("runs", f"the answer is of type {kind}, {want}")
+        self._heard = False
 
     def __call__(self, args: Mapping[str, Any]) -> Call:
         """Call it once; whatever goes wrong comes back as a finding."""
@@ -338,11 +327,12 @@ class Question:
         try:
             while self._sent and self._sent[0] is not args:
                 self._receive()  # an answer to what was sent ahead, and nobody asks for
-            if not self._sent:
-                self._send(args, *frames.pack(dict(args)))
             with contextlib.suppress(OSError):  # it has ended: perhaps behind its last answer
+                if not self._sent:
+                    self._send(args, *frames.pack(dict(args)))
                 self._send_ahead(args)
-            return self._call(*self._receive())
+            self._broken = self._unfit() or (None if self._sent else _ENDED)
+            return Call(finding=self._broken) if self._broken else self._call(*self._receive())
         except TimeoutError:
             self._broken = _LATE
         except frames.FrameError as error:
@@ -350,6 +340,21 @@ class Question:
         except (EOFError, OSError):
             self._broken = _ENDED
         return Call(finding=self._broken)
+
+    def _unfit(self) -> Finding | None:
+        """Why there is nothing to call: the first thing that it says."""
+        if self._heard:
+            return None
+        self._heard = True
+        unfit = frames.receive(self._channel, self._deadline)[0].get("unfit")
+        if unfit == "missing":
+            return Finding(
+                "runs",
+                f"there is no {self.exercise.kind} named {self.exercise.symbol}",
+                (f"the cell of exercise {self.exercise.number} defines it; its name must stay",),
+            )
+        kind, want = frames.text(unfit, 60), f"want a {self.exercise.kind}"
+        return Finding("runs", f"the answer is of type {kind}, {want}") if unfit else None
 
     def expect(self, coming: Sequence[Mapping[str, Any]]) -> None:
         """Say which calls will be made, in order: while one is judged, the next is at work."""

@@ -461,6 +461,8 @@ def _question(
     elif isinstance(answer, type) != (request["kind"] == "class") or not callable(answer):
         kind = type(answer).__name__
     frames.send(channel, {"unfit": kind})
+    if kind:
+        return
     ask = Caller(run, answer, limits.call_seconds)
     while True:
         try:
@@ -484,3 +486,4 @@ def _question(
 if __name__ == "__main__":
     with contextlib.suppress(EOFError, ConnectionError):  # the grader has gone
         main()
+    os._exit(0)  # nothing is kept: half a second that the grader would wait for
