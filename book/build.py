@@ -253,7 +253,7 @@ def build(out: Path, book: Path = BOOK) -> None:
     behind_cells = digest(all_but(*UNREAD, own=False))
     cache_path = BUILD / "jupyter_cache" / behind_cells
     for old in (BUILD / "jupyter_cache").glob("*"):
-        if old != cache_path:
+        if old.is_dir() and old != cache_path:
             shutil.rmtree(old)  # outputs of code that is no more
     # Sphinx looks at pages alone.  It starts afresh if anything beneath them has changed, and after
     # a failure, since a page that it has read once does not give its warnings again.
