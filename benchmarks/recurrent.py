@@ -281,7 +281,7 @@ def scan(budget: float, least: int) -> Record:
                 "minGRU, scan": lambda net=net, x=x, h0=h0: net(x, h0),
                 "minGRU, loop over steps": stepped,
                 "minGRU, loop over the recurrence": lambda net=net, x=x, h0=h0: net(
-                    x, h0, fast_torch.scan_by_loop
+                    x, h0, fast_torch.blend_by_loop
                 ),
                 **{
                     f"recurrence, {name}": lambda a=a, b=b, h0=h0, solve=solve: solve(a, b, h0)

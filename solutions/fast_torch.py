@@ -215,32 +215,43 @@ class GRUFunction(torch.autograd.Function):
 def scan_by_blocks(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
     """Solve h(t) = a(t) h(t-1) + b(t): all blocks of about sqrt(T / 2) steps at once, twice.
 
+    a, b : (T, ...), of one shape; h0 : (...).  Returns h : (T, ...).
+    """
+
+    def step(h: Tensor, a: Tensor, b: Tensor, out: Tensor) -> Tensor:
+        return torch.addcmul(b, a, h, out=out)
+
+    return _by_blocks(a, b, h0, step, torch.Tensor.mul_)
+
+
+def _by_blocks(
+    a: Tensor, b: Tensor, h0: Tensor, step: Callable[..., Tensor], keep: Callable[..., Tensor]
+) -> Tensor:
+    """Walk a linear recurrence: step makes h(t) of h(t-1), a(t), b(t); keep, what is left of h(0).
+
     First from zero, for what each block adds and how much it keeps; then one block hands its end to
     the next; then again, each from its right start.  Every number is read twice and written once.
-
-    a, b : (T, ...), of one shape; h0 : (...).  Returns h : (T, ...).
     """
     T = len(b)
     length = max(1, round((T / 2) ** 0.5))
     whole = T // length * length
-    A, B = (each[:whole].unflatten(0, (-1, length)) for each in (a, b))
     h = torch.empty_like(b)
-    into = h[:whole].unflatten(0, (-1, length))
-    added, kept = B[:, 0].clone(), A[:, 0].clone()
-    for step in range(1, length):
-        torch.addcmul(B[:, step], A[:, step], added, out=added)
-        kept *= A[:, step]
+    # All views at once: to index takes as long as to compute.
+    A, B, into = (each[:whole].unflatten(0, (-1, length)).unbind(1) for each in (a, b, h))
+    added, kept = torch.zeros_like(B[0]), torch.ones_like(B[0])
+    for a_t, b_t in zip(A, B, strict=True):
+        step(added, a_t, b_t, out=added)
+        keep(kept, a_t)
     starts = torch.empty_like(added)
     starts[0] = h0
-    for block in range(1, len(starts)):
-        torch.addcmul(
-            added[block - 1], kept[block - 1], starts[block - 1], out=starts[block]
-        )  # (8.9)
+    handed = starts.unbind()
+    for add, factor, start, end in zip(added, kept, handed, handed[1:], strict=False):
+        torch.addcmul(add, factor, start, out=end)  # (8.9)
     before = starts
-    for step in range(length):
-        before = torch.addcmul(B[:, step], A[:, step], before, out=into[:, step])
+    for a_t, b_t, out in zip(A, B, into, strict=True):
+        before = step(before, a_t, b_t, out=out)
     for t in range(whole, T):  # what fills no block
-        torch.addcmul(b[t], a[t], h[t - 1], out=h[t])
+        step(h[t - 1], a[t], b[t], out=h[t])
     return h
 
 
@@ -289,6 +300,30 @@ def scan(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
     return Scan.apply(a, b, h0)
 
 
+def blend(u: Tensor, c: Tensor, h0: Tensor) -> Tensor:
+    """Solve h(t) = (1 - u(t)) h(t-1) + u(t) c(t), the recurrence of (8.13).
+
+    Where no gradient is wanted, a CPU writes down neither 1 - u nor u c.
+
+    u, c : (T, ...), of one shape; h0 : (...).  Returns h : (T, ...).
+    """
+    if c.device.type != "cpu" or torch.is_grad_enabled():
+        return scan(1 - u, u * c, h0)
+
+    def step(h: Tensor, u: Tensor, c: Tensor, out: Tensor) -> Tensor:
+        return torch.lerp(h, c, u, out=out)
+
+    def keep(kept: Tensor, u: Tensor) -> Tensor:
+        return kept.addcmul_(kept, u, value=-1)
+
+    return _by_blocks(u, c, h0, step, keep)
+
+
+def blend_by_loop(u: Tensor, c: Tensor, h0: Tensor) -> Tensor:
+    """Solve the same step by step: what `blend` is compared with."""
+    return scan_by_loop(1 - u, u * c, h0)
+
+
 def scan_by_loop(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
     """Solve the same step by step: what `scan` is compared with."""
     h, states = h0, []
@@ -308,14 +343,14 @@ class MinGRU(torch.nn.Module):
         super().__init__()
         self.both = torch.nn.Linear(inputs, 2 * units)  # rows of the gate, then of the candidate
 
-    def forward(self, x: Tensor, h0: Tensor, solve: Callable[..., Tensor] = scan) -> Tensor:
+    def forward(self, x: Tensor, h0: Tensor, solve: Callable[..., Tensor] = blend) -> Tensor:
         """Run it over a sequence.
 
-        x : (T, B, D); h0 : (B, H); solve : `scan` or `scan_by_loop`.  Returns h : (T, B, H).
+        x : (T, B, D); h0 : (B, H); solve : `blend` or `blend_by_loop`.  Returns h : (T, B, H).
         """
-        gate, candidate = self.both(x).chunk(2, -1)
-        u = torch.sigmoid(gate)
-        return solve(1 - u, u * candidate, h0)
+        halves = zip(self.both.weight.chunk(2), self.both.bias.chunk(2), strict=True)
+        gate, candidate = (torch.nn.functional.linear(x, W, b) for W, b in halves)
+        return solve(gate.sigmoid_(), candidate, h0)
 
     def step(self, x: Tensor, h: Tensor) -> Tensor:
         """One step: x : (B, D), h : (B, H).  Returns h : (B, H)."""

@@ -305,6 +305,18 @@ def test_every_scan_is_the_loop(steps):
         close(solve(*tensors).numpy(), truth)
 
 
+@pytest.mark.parametrize("steps", [1, 2, 3, 7, 8, 9, 64, 100])
+def test_blend_is_its_loop_with_and_without_a_gradient(steps):
+    rng = np.random.default_rng(steps)
+    u, c = torch.tensor(rng.uniform(0, 1, (2, steps, 3, 2)))
+    u[:, 0, 0], u[:, 0, 1] = 0, 1  # nothing new, and nothing old
+    h0 = torch.tensor(rng.normal(size=(3, 2)))
+    truth = fast_torch.blend_by_loop(u, c, h0).numpy()
+    close(fast_torch.blend(u, c, h0).numpy(), truth)
+    with torch.no_grad():
+        close(fast_torch.blend(u, c, h0).numpy(), truth)
+
+
 @pytest.mark.parametrize("steps", [1, 2, 9])
 def test_gradient_of_scan(steps):
     rng = np.random.default_rng(0)
@@ -321,9 +333,16 @@ def test_min_gru_three_ways():
     for now in x:
         h = net.step(now, h)
         stepped.append(h)
-    close(net(x, h0).detach().numpy(), torch.stack(stepped).detach().numpy())
-    by_loop = net(x, h0, fast_torch.scan_by_loop)
-    close(net(x, h0).detach().numpy(), by_loop.detach().numpy())
+    truth = torch.stack(stepped)
+    leaves = list(net.parameters())
+    want = torch.autograd.grad(truth.square().sum(), leaves)
+    for solve in (fast_torch.blend, fast_torch.blend_by_loop):
+        found = net(x, h0, solve)
+        close(found.detach().numpy(), truth.detach().numpy())
+        for one, other in zip(torch.autograd.grad(found.square().sum(), leaves), want, strict=True):
+            close(one.numpy(), other.numpy())
+    with torch.no_grad():
+        close(net(x, h0).numpy(), truth.numpy())
 
 
 @pytest.mark.parametrize("cell", BLOCKS)
