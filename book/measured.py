@@ -59,8 +59,8 @@ def at_size(path: Path = BENCHMARKS / "scale.json") -> str:
     parts = (workers, written, export, record["again"])
     dates = sorted({part["machine"]["date"].split()[0] for part in parts})
     return (
-        f"{workers['submissions']:,} submissions that train nothing: {one:.2f} s each with"
-        f" `--jobs 1`, {two:.2f} s with `--jobs 2` on {workers['machine']['cores']} cores, which is"
+        f"{workers['submissions']:,} submissions that train nothing, each worker with one core to"
+        f" itself: {one:.2f} s each with `--jobs 1`, {two:.2f} s with `--jobs 2`, which is"
         f" {workers['efficiency of two workers']:.0%} of twice the speed; from the first"
         f" {workers['submissions'] // 5:,} to the last, the grader's memory grew by {grew:.1%}."
         f" {written['results']:,} results went into one SQLite gradebook while another process"

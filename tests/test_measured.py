@@ -60,8 +60,8 @@ def test_what_is_said_of_size_is_what_was_measured(tmp_path):
     path = tmp_path / "scale.json"
     path.write_text(json.dumps(record), encoding="utf-8")
     said = measured.at_size(path)
-    assert "1,000 submissions that train nothing: 0.50 s each" in said
-    assert "0.26 s with `--jobs 2` on 2 cores, which is 96% of twice the speed" in said
+    assert "each worker with one core to itself: 0.50 s each with `--jobs 1`" in said
+    assert "0.26 s with `--jobs 2`, which is 96% of twice the speed" in said
     assert "from the first 200 to the last, the grader's memory grew by 0.4%" in said
     assert "100,000 results" in said
     assert "2 of 9 rows were wrong" in said
