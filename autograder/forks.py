@@ -5,6 +5,10 @@ To start it is cheap for who starts it, and it loads while others load: so befor
 
 from __future__ import annotations
 
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing import forkserver, get_all_start_methods, get_context
 from multiprocessing.context import BaseContext
 
@@ -18,5 +22,22 @@ def context(chapter: str) -> BaseContext:
         return get_context("spawn")
     forks = get_context("forkserver")
     forks.set_forkserver_preload(["autograder.work", f"solutions.{chapter}"])
-    forkserver.ensure_running()
+    with _uninterrupted():
+        forkserver.ensure_running()
     return forks
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """What starts here ignores an interrupt: it would show where it was in its loading, and why.
+
+    It ends all the same, with the process that has started it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # no other may change what a signal does
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
