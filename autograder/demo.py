@@ -88,19 +88,19 @@ def _cut_off(notebook: NotebookNode) -> str:
 
 
 GOOD = """\
-Necessary, not sufficient. By (3.22) the product of n Jacobians is at most (gamma * sigma)^n with
+Necessary, not sufficient. By (3.24) the product of n Jacobians is at most (gamma * sigma)^n with
 gamma = max(1 - h^2) <= 1, so with sigma <= 1 it can't grow. With sigma = 1.3 it *may* grow: but
 tanh' makes each factor smaller when units saturate, and W need not hit its worst direction each
-time. I would run the network on the data and plot log ||dh(T)/dh(t)|| from (3.20) against T - t:
+time. I would run the network on the data and plot log ||dh(T)/dh(t)|| from (3.23) against T - t:
 a rising line explodes, a falling one vanishes."""
 
 HALF = """\
-It is necessary because otherwise the bound (3.22) shrinks. It is not sufficient since tanh' is
+It is necessary because otherwise the bound (3.24) shrinks. It is not sufficient since tanh' is
 less than one. To be sure one should train it and see."""
 
 SHORT = "If the singular value is bigger than 1 then it explodes, that is what the theorem says."
 
-MARKUP = "It depends on **tanh'** & on <i>the data</i>: a norm > 1 is necessary by (3.22), no more."
+MARKUP = "It depends on **tanh'** & on <i>the data</i>: a norm > 1 is necessary by (3.24), no more."
 
 CLASS = (
     Student("aylin-demir", "Aylin", "Demir", 30, written=GOOD),

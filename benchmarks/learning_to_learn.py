@@ -3,7 +3,7 @@
     python benchmarks/learning_to_learn.py [--seeds 3] [--only quadratics] [--anew] [--json FILE]
 
 A seed draws everything: the training of phi, the functions that rivals are tuned on, and those that
-all are compared on.  Ratios are of medians, (7.19).  For quadratics phi is trained here; of the
+all are compared on.  Ratios are of medians, (7.21).  For quadratics phi is trained here; of the
 others, `python book/retrain.py digits paintings mixed --seed S` has made one for each seed.
 
 Every part is written into the file as soon as it is measured.  The same command goes on where it

@@ -33,7 +33,7 @@ BUILD = Path(__file__).resolve().parent.parent / "build" / "retrain"
 
 MIXED = ("sigmoid", "relu", "tanh")
 STRONGEST, PALEST = 30.0, 0.1
-"""How much more than in (7.21) the style may count in training, and how pale it may become: one
+"""How much more than in (7.22) the style may count in training, and how pale it may become: one
 style as it is would be too tame."""
 
 

@@ -248,13 +248,13 @@ def grad_params(dh, do, x, h, h0):
 #
 # $$
 # g \leftarrow g \cdot \min\!\left(1, \frac{\theta}{\lVert g \rVert}\right), \qquad
-# \lVert g \rVert = \sqrt{\textstyle\sum_i \lVert g_i \rVert_2^2}. \tag{3.23}
+# \lVert g \rVert = \sqrt{\textstyle\sum_i \lVert g_i \rVert_2^2}. \tag{3.26}
 # $$
 
 
 # %% exercise="bptt.clip"
 def clip(grads, max_norm):
-    """Scale gradients so that their global norm is at most max_norm.  Source: eq (3.23).
+    """Scale gradients so that their global norm is at most max_norm.  Source: eq (3.26).
 
     grads : a list of arrays of any shapes; max_norm : a positive number
 
@@ -264,7 +264,7 @@ def clip(grads, max_norm):
     ### BEGIN SOLUTION
     norm = np.sqrt(sum((g * g).sum() for g in grads))
     scale = min(1.0, max_norm / norm) if norm > 0 else 1.0
-    return [g * scale for g in grads], norm  # (3.23)
+    return [g * scale for g in grads], norm  # (3.26)
     ### END SOLUTION
 
 
@@ -275,7 +275,7 @@ def clip(grads, max_norm):
 # it clips them, too. The task: say the symbol that was shown four steps ago. The left picture is
 # the loss per symbol, with the loss of guessing as a dashed line.
 #
-# The right picture is the last row of the ledger, (3.26), before training: how much each step's
+# The right picture is the last row of the ledger, (3.19), before training: how much each step's
 # copy of $W$ adds to the gradient of the last step's loss, over a batch of 1024. Which copies stand
 # out, and why those? The section "The ledger, measured" of the chapter has the answer.
 
@@ -342,7 +342,7 @@ if __name__ == "__main__":
 # \begin{cases}
 # 0 & \text{if } t = \tau, \text{ or } t \text{ is a multiple of } k\\
 # W^\top \operatorname{diag}(1 - (h^{(t+1)})^2)\, \nabla_{h^{(t+1)}} L & \text{otherwise.}
-# \end{cases} \tag{3.24}
+# \end{cases} \tag{3.27}
 # $$
 #
 # The chunks start at the beginning of the sequence; the last one may be shorter. With
@@ -351,7 +351,7 @@ if __name__ == "__main__":
 
 # %% exercise="bptt.truncated"
 def truncated(do, h, W, V, k):
-    """Gradients for the states when none crosses a border between chunks.  Source: eq (3.24).
+    """Gradients for the states when none crosses a border between chunks.  Source: eq (3.27).
 
     do : (T, B, K); h : (T, B, H); W : (H, H); V : (K, H); k : int, steps in a chunk, at least 1
 
@@ -362,7 +362,7 @@ def truncated(do, h, W, V, k):
     carry = np.zeros_like(h[0])
     for t in reversed(range(len(h))):  # index t is step t + 1 of the equation
         dh[t] += carry
-        carry = (dh[t] * (1 - h[t] * h[t])) @ W if t % k else np.zeros_like(carry)  # (3.24)
+        carry = (dh[t] * (1 - h[t] * h[t])) @ W if t % k else np.zeros_like(carry)  # (3.27)
     return dh
     ### END SOLUTION
 
@@ -378,7 +378,7 @@ def truncated(do, h, W, V, k):
 # \frac{\mathrm d h^{(t)}_i}{\mathrm d \Theta_{jk}} = \left(1 - (h^{(t)}_i)^2\right)
 # \Big( \sum_l W_{il} \frac{\mathrm d h^{(t-1)}_l}{\mathrm d \Theta_{jk}} +
 # \mathbb 1_{i=j}\, z^{(t)}_k \Big), \qquad
-# \nabla_\Theta L = \sum_t \sum_i g^{(t)}_i \frac{\mathrm d h^{(t)}_i}{\mathrm d \Theta}. \tag{3.19}
+# \nabla_\Theta L = \sum_t \sum_i g^{(t)}_i \frac{\mathrm d h^{(t)}_i}{\mathrm d \Theta}. \tag{3.20}
 # $$
 #
 # Here $g^{(t)} = V^\top \nabla_{o^{(t)}} L$ is only the road through the step's own output. What
@@ -390,7 +390,7 @@ def truncated(do, h, W, V, k):
 
 # %% exercise="bptt.rtrl"
 def rtrl(g, x, h0, U, W, b):
-    """Gradients of the recurrent parameters, forward in time.  Source: eq (3.19).
+    """Gradients of the recurrent parameters, forward in time.  Source: eq (3.20).
 
     g : (T, B, H), the gradient at each state through its own output only, do @ V;
     x : (T, B, D); h0 : (B, H), a constant; U : (H, D); W : (H, H); b : (H,)
@@ -410,7 +410,7 @@ def rtrl(g, x, h0, U, W, b):
         h = np.tanh(x[t] @ U.T + h @ W.T + b)
         through_state = np.einsum("il,bljk->bijk", W, dh_dtheta)
         through_copy = identity * z[:, None, None, :]
-        dh_dtheta = (1 - h * h)[:, :, None, None] * (through_state + through_copy)  # (3.19)
+        dh_dtheta = (1 - h * h)[:, :, None, None] * (through_state + through_copy)  # (3.20)
         dtheta += np.einsum("bi,bijk->jk", g[t], dh_dtheta)
     return dtheta[:, H : H + D], dtheta[:, :H], dtheta[:, -1]
     ### END SOLUTION
@@ -503,7 +503,7 @@ def train(params, x, y, mask, rate, momentum, max_norm):
     """Gradient descent with momentum and clipping, one update for each batch.  Source: eq (3.29).
 
     params : a list of U (H, D), W (H, H), b (H,), V (K, H), c (K,); x : (N, T, B, D), N batches;
-    y, mask : (N, T, B); rate, momentum : numbers; max_norm : the threshold of (3.23).
+    y, mask : (N, T, B); rate, momentum : numbers; max_norm : the threshold of (3.26).
     Every batch starts from states of zero.
 
     Returns params : a list of five new arrays, and curve : (N,), the loss of each batch before its
@@ -594,7 +594,7 @@ if __name__ == "__main__":
 # %% [markdown]
 # ## A start for question 3.11
 #
-# The product of Jacobians (3.20), measured: with a gradient of 1 at one unit of the last state,
+# The product of Jacobians (3.23), measured: with a gradient of 1 at one unit of the last state,
 # your `grad_h` gives a row of it. The next cell prints its norm over 1 to 20 steps, for two
 # networks before and after your `train` has taught them to say the symbol of four steps ago, beside
 # what can be read off $W$ and off the slopes.
@@ -675,8 +675,8 @@ if __name__ == "__main__":
 # experiment can't show.
 #
 # ### BEGIN SOLUTION
-# 1. By (3.20) the Jacobian over 20 steps is a product of 20 factors
-# $\operatorname{diag}(1 - h^2) W$. By (3.22) its norm is at most $(\gamma \sigma_{\max})^{20}$,
+# 1. By (3.23) the Jacobian over 20 steps is a product of 20 factors
+# $\operatorname{diag}(1 - h^2) W$. By (3.24) its norm is at most $(\gamma \sigma_{\max})^{20}$,
 # where $\gamma$ bounds the *largest* slope. Of that we only know $\gamma \le 1$, so the proved
 # bound is $1.3^{20} \approx 190$. With the mean in its place, $0.78^{20} \approx 0.007$ is no
 # bound: a mean says nothing of the largest slope, and the units with slopes near 1 may be the ones
@@ -686,7 +686,7 @@ if __name__ == "__main__":
 # The second takes a typical slope for the largest one. $\rho = 0.9$ says that without tanh $W^n$
 # decays in the end, perhaps after growing first, since $W$ is not normal ($\rho < \sigma_{\max}$).
 # With changing slopes between the factors even that is no proof.
-# 3. Run it on the data and measure the norm of the product (3.20) against the distance $n$, over
+# 3. Run it on the data and measure the norm of the product (3.23) against the distance $n$, over
 # many sequences and starting steps. On a logarithmic axis a rising line means exploding, a falling
 # one vanishing. Look at the worst sequences as well as the mean: one of them is enough for a bad
 # update.

@@ -238,7 +238,7 @@ def gru_forward(
 
 
 def gru_backward(dh: np.ndarray, trace: GRUTrace) -> tuple[np.ndarray, ...]:
-    """Gradients of L through the GRU of `gru_forward`.  Source: eq (8.14).
+    """Gradients of L through the GRU of `gru_forward`.  Source: eq (8.9).
 
     dh : (T, B, H), from outside at each h(t), not the total
 
@@ -286,7 +286,7 @@ def scan(a: np.ndarray, b: np.ndarray, h0: np.ndarray) -> np.ndarray:
     """Solve h(t) = a(t) h(t-1) + b(t) in about 2 log2 T sweeps instead of T steps.
 
     Two steps make one of the same kind; half as many of them are left.  Source: Blelloch (1990),
-    eqs (8.9)-(8.10).
+    eqs (8.10)-(8.11).
 
     a, b : (T, ...), of one shape; h0 : (...).  Returns h : (T, ...).
     """

@@ -164,7 +164,7 @@ class LSTMFunction(torch.autograd.Function):
 class GRUFunction(torch.autograd.Function):
     """h = GRU(x, h0, U, W, b, d), reset after the product, with a backward pass written by hand.
 
-    Source: eqs (5.16), (5.20) and (8.14).
+    Source: eqs (5.16), (5.20) and (8.9).
 
     x : (T, B, D), h0 : (B, H), U : (3H, D), W : (3H, H), b : (3H,), d : (H,) -> h : (T, B, H)
     """
@@ -246,7 +246,7 @@ def _by_blocks(
     starts[0] = h0
     handed = starts.unbind()
     for add, factor, start, end in zip(added, kept, handed, handed[1:], strict=False):
-        torch.addcmul(add, factor, start, out=end)  # (8.9)
+        torch.addcmul(add, factor, start, out=end)  # (8.10)
     before = starts
     for a_t, b_t, out in zip(A, B, into, strict=True):
         before = step(before, a_t, b_t, out=out)
@@ -256,7 +256,7 @@ def _by_blocks(
 
 
 def scan_by_pairs(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
-    """Solve the same by halving the number of steps: about 2 log2 T sweeps.  Source: eq (8.10)."""
+    """Solve the same by halving the number of steps: about 2 log2 T sweeps.  Source: eq (8.11)."""
     h = torch.empty_like(b)
     torch.addcmul(b[0], a[0], h0, out=h[0])
     if len(b) > 1:
@@ -276,14 +276,14 @@ class Scan(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
-        """Source: eqs (8.9)-(8.10)."""
+        """Source: eqs (8.10)-(8.11)."""
         h = _scan(a, b, h0)
         ctx.save_for_backward(a, h, h0)
         return h
 
     @staticmethod
     def backward(ctx: Any, dh: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Source: eq (8.12)."""
+        """Source: eq (8.13)."""
         a, h, h0 = ctx.saved_tensors
         later = torch.cat([a[1:], torch.zeros_like(a[:1])])
         db = _scan(later.flip(0), dh.flip(0), torch.zeros_like(h0)).flip(0)
@@ -291,7 +291,7 @@ class Scan(torch.autograd.Function):
 
 
 def scan(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
-    """Solve h(t) = a(t) h(t-1) + b(t) without a step for each t.  Source: eqs (8.9)-(8.12).
+    """Solve h(t) = a(t) h(t-1) + b(t) without a step for each t.  Source: eqs (8.10)-(8.13).
 
     No logarithm is taken and nothing is divided, so that a(t) may be 0 or of either sign.
 
@@ -301,7 +301,7 @@ def scan(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
 
 
 def blend(u: Tensor, c: Tensor, h0: Tensor) -> Tensor:
-    """Solve h(t) = (1 - u(t)) h(t-1) + u(t) c(t), the recurrence of (8.13).
+    """Solve h(t) = (1 - u(t)) h(t-1) + u(t) c(t), the recurrence of (8.14).
 
     Where no gradient is wanted, a CPU writes down neither 1 - u nor u c.
 
@@ -336,7 +336,7 @@ def scan_by_loop(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
 class MinGRU(torch.nn.Module):
     """A GRU whose gate and candidate see the input only, so that its recurrence is linear.
 
-    Source: eq (8.13); Feng et al. (2024), "Were RNNs all we needed?".
+    Source: eq (8.14); Feng et al. (2024), "Were RNNs all we needed?".
     """
 
     def __init__(self, inputs: int, units: int):

@@ -50,7 +50,7 @@ from course import check, datasets, figures, hint, progress, ready
 
 # %% [markdown]
 # The logistic function is given. Written with tanh it never overflows, and it takes complex
-# numbers, so that you may test your gradients by a complex step, (3.25).
+# numbers, so that you may test your gradients by a complex step, (3.21).
 
 
 # %%

@@ -286,7 +286,7 @@ if __name__ == "__main__":
 # $$
 # \alpha_t = \frac{2}{L + \ell - (L - \ell) \cos \frac{(2t - 1)\pi}{2T}}, \qquad
 # \max_{[\ell, L]} |p| =
-# \frac{1}{\cosh\!\big(T \operatorname{arcosh} \frac{L + \ell}{L - \ell}\big)}. \tag{7.9}
+# \frac{1}{\cosh\!\big(T \operatorname{arcosh} \frac{L + \ell}{L - \ell}\big)}. \tag{7.10}
 # $$
 #
 # Nothing that is fixed in advance and knows only $\ell$, $L$ and $T$ can do better on the worst
@@ -295,7 +295,7 @@ if __name__ == "__main__":
 
 # %% exercise="learning.chebyshev"
 def chebyshev(low, high, T):
-    """The best T rates for quadratics with curvatures from low to high.  Source: eq (7.9).
+    """The best T rates for quadratics with curvatures from low to high.  Source: eq (7.10).
 
     low, high : numbers, 0 < low < high; T : int, at least 1
 
@@ -305,7 +305,7 @@ def chebyshev(low, high, T):
     ### BEGIN SOLUTION
     t = np.arange(1, T + 1)
     rates = 2 / (high + low - (high - low) * np.cos((2 * t - 1) * np.pi / (2 * T)))
-    return rates, 1 / np.cosh(T * np.arccosh((high + low) / (high - low)))  # (7.9)
+    return rates, 1 / np.cosh(T * np.arccosh((high + low) / (high - low)))  # (7.10)
     ### END SOLUTION
 
 
@@ -394,15 +394,15 @@ def coordinatewise(x, h, c, phi, scale):
 # How good is a rule? Run it on functions, and add up what it finds on its way:
 #
 # $$
-# L(\phi) = \mathbb E_f \sum_{t=1}^{T} w_t\, f\big(\theta^{(t)}\big). \tag{7.10}
+# L(\phi) = \mathbb E_f \sum_{t=1}^{T} w_t\, f\big(\theta^{(t)}\big). \tag{7.14}
 # $$
 #
 # Before the LSTM, take a rule with two parameters, $\phi = (\alpha, \mu)$: momentum, (7.2). The
-# functions are F quadratics of (7.20),
+# functions are F quadratics of (7.9),
 #
 # $$
 # f(\theta) = \lVert W \theta - y \rVert^2, \qquad \nabla f(\theta) = 2\, W^\top (W \theta - y),
-# \tag{7.20}
+# \tag{7.9}
 # $$
 #
 # and $\mathbb E_f$ is their mean. The first term of the sum is the loss *after* the first step.
@@ -410,7 +410,7 @@ def coordinatewise(x, h, c, phi, scale):
 
 # %% exercise="learning.meta_loss"
 def meta_loss(W, y, theta, v, rate, mu, w):
-    """The meta-loss of momentum on F quadratics.  Source: eqs (7.2), (7.10), (7.20).
+    """The meta-loss of momentum on F quadratics.  Source: eqs (7.2), (7.9), (7.14).
 
     W : (F, M, n), y : (F, M), theta : (F, n), where each starts; v : (F, n), its first velocity;
     rate, mu : numbers; w : (T,), the weight of each step
@@ -421,10 +421,10 @@ def meta_loss(W, y, theta, v, rate, mu, w):
     total = 0.0
     for weight in w:
         residual = np.einsum("fmn,fn->fm", W, theta) - y
-        v = mu * v + 2 * np.einsum("fmn,fm->fn", W, residual)  # (7.2), (7.20)
+        v = mu * v + 2 * np.einsum("fmn,fm->fn", W, residual)  # (7.2), (7.9)
         theta = theta - rate * v
         residual = np.einsum("fmn,fn->fm", W, theta) - y
-        total += weight * (residual * residual).sum(-1).mean()  # (7.10)
+        total += weight * (residual * residual).sum(-1).mean()  # (7.14)
     return total
     ### END SOLUTION
 
@@ -443,7 +443,7 @@ def meta_loss(W, y, theta, v, rate, mu, w):
 # \nu^{(t)} &= -\alpha\, \lambda^{(t)} + \mu\, \nu^{(t+1)}, \\
 # \frac{\partial L}{\partial \alpha} &= -\sum_f \sum_{t=1}^{T} v^{(t)\top} \lambda^{(t)}, &
 # \frac{\partial L}{\partial \mu} &= \sum_f \sum_{t=1}^{T} v^{(t-1)\top} \nu^{(t)},
-# \end{aligned} \tag{7.22}
+# \end{aligned} \tag{7.18}
 # $$
 #
 # with $\lambda^{(T+1)} = \nu^{(T+1)} = 0$ and the Hessian $H = 2\, W^\top W$. It is the second
@@ -453,7 +453,7 @@ def meta_loss(W, y, theta, v, rate, mu, w):
 
 # %% exercise="learning.meta_gradient"
 def meta_gradient(W, y, theta, v, rate, mu, w, second):
-    """Gradient of the meta-loss of momentum for its two parameters.  Source: eq (7.22).
+    """Gradient of the meta-loss of momentum for its two parameters.  Source: eq (7.18).
 
     W : (F, M, n), y : (F, M), theta, v : (F, n), at the start; rate, mu : numbers; w : (T,);
     second : bool, whether the term with the Hessian is kept
@@ -472,7 +472,7 @@ def meta_gradient(W, y, theta, v, rate, mu, w, second):
     lam, nu = np.zeros_like(v), np.zeros_like(v)
     drate = dmu = 0.0
     for t in range(T, 0, -1):
-        lam = w[t - 1] / F * gradients[t] + lam  # (7.22)
+        lam = w[t - 1] / F * gradients[t] + lam  # (7.18)
         if second:
             lam = lam + np.einsum("fij,fj->fi", H, nu)
         nu = -rate * lam + mu * nu
@@ -491,7 +491,7 @@ def meta_gradient(W, y, theta, v, rate, mu, w, second):
 #
 # $$
 # \phi \leftarrow \phi - \eta\, \nabla_\phi \sum_{t = jk + 1}^{(j+1)k} f\big(\theta^{(t)}\big)
-# \bigg|_{\theta^{(jk)},\, v^{(jk)} \text{ held fixed}}, \qquad j = 0, 1, \dots \tag{7.18}
+# \bigg|_{\theta^{(jk)},\, v^{(jk)} \text{ held fixed}}, \qquad j = 0, 1, \dots \tag{7.19}
 # $$
 #
 # All $w_t$ are 1, the loss is the mean over the functions, second derivatives are kept, and `T` is
@@ -500,7 +500,7 @@ def meta_gradient(W, y, theta, v, rate, mu, w, second):
 
 # %% exercise="learning.train_in_chunks"
 def train_in_chunks(W, y, theta, rate, mu, k, T, eta):
-    """Train momentum's two parameters while it runs.  Source: eq (7.18).
+    """Train momentum's two parameters while it runs.  Source: eq (7.19).
 
     W : (F, M, n), y : (F, M), theta : (F, n); rate, mu : numbers, at the start; k : int, steps in
     a chunk; T : int, a multiple of k; eta : the rate of the training
@@ -515,7 +515,7 @@ def train_in_chunks(W, y, theta, rate, mu, k, T, eta):
             residual = np.einsum("fmn,fn->fm", W, theta) - y
             v = mu * v + 2 * np.einsum("fmn,fm->fn", W, residual)
             theta = theta - rate * v
-        rate, mu = rate - eta * drate, mu - eta * dmu  # (7.18)
+        rate, mu = rate - eta * drate, mu - eta * dmu  # (7.19)
         phis.append([rate, mu])
     return np.array(phis), theta
     ### END SOLUTION
@@ -556,10 +556,10 @@ if __name__ == "__main__":
 #
 # Eight arrays of parameters are too many to differentiate by hand. The cell below runs (7.11) and
 # (7.13) with PyTorch's own LSTM cell. Unroll it over `T` steps on F quadratics at once, from a zero
-# state, with the bare gradient as its only feature, all $w_t = 1$; and return the meta-loss (7.10)
+# state, with the bare gradient as its only feature, all $w_t = 1$; and return the meta-loss (7.14)
 # and its gradients. `torch.func.vmap(torch.func.grad(f))` gives all F gradients in one call.
 #
-# With `second=False` the gradients that the rule reads count as constants, (7.16).
+# With `second=False` the gradients that the rule reads count as constants, (7.17).
 #
 # Make new tensors from the ones you are given, so that the code runs on any device and in any
 # floating-point type.
@@ -578,7 +578,7 @@ def learned_step(x, h, c, phi, scale=0.1):
 
 # %% exercise="learning.learned_meta_gradient"
 def learned_meta_gradient(W, y, theta, phi, T, second):
-    """Meta-loss and meta-gradient of the learned rule.  Source: eqs (7.10), (7.14)-(7.16).
+    """Meta-loss and meta-gradient of the learned rule.  Source: eqs (7.14)-(7.17).
 
     W : (F, M, n), y : (F, M), theta : (F, n), tensors; phi : list of eight tensors, I = 1;
     T : int; second : bool, whether gradients go through the gradients that the rule reads
@@ -598,10 +598,10 @@ def learned_meta_gradient(W, y, theta, phi, T, second):
     for _ in range(T):
         d = gradients(theta, W, y)
         if not second:
-            d = d.detach()  # (7.16)
+            d = d.detach()  # (7.17)
         step, h, c = learned_step(d.reshape(-1, 1), h, c, phi)
         theta = theta + step.view(F, n)
-        L = L + torch.func.vmap(f)(theta, W, y).mean()  # (7.10)
+        L = L + torch.func.vmap(f)(theta, W, y).mean()  # (7.14)
     return L.detach(), list(torch.autograd.grad(L, phi))
     ### END SOLUTION
 
@@ -620,13 +620,13 @@ def learned_meta_gradient(W, y, theta, phi, T, second):
 #
 # $$
 # r^{(t)} = \frac{\operatorname{median}_f f\big(\theta^{(t)}_{\text{learned}}\big)}
-# {\min_{\text{rivals}} \operatorname{median}_f f\big(\theta^{(t)}_{\text{rival}}\big)}. \tag{7.19}
+# {\min_{\text{rivals}} \operatorname{median}_f f\big(\theta^{(t)}_{\text{rival}}\big)}. \tag{7.21}
 # $$
 
 
 # %% exercise="learning.tuned"
 def tuned(train, test):
-    """Choose a rate on training functions, judge it on others.  Source: eq (7.19).
+    """Choose a rate on training functions, judge it on others.  Source: eq (7.21).
 
     train : (R, F, T+1), test : (R, G, T+1), losses, maybe with inf and nan
 

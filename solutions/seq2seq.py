@@ -263,9 +263,9 @@ def additive_attention_backward(dcontext, query, keys, values, alpha, Wq, Wk, v)
 # context:
 #
 # $$
-# c^{(t)} = q\big(h^{(1)}, \dots, h^{(\ell)};\; s^{(t-1)}\big) \quad (6.13) \qquad
-# s^{(t)} = g\big([E_{y^{(t-1)}};\, c^{(t)}],\; s^{(t-1)}\big) \quad (6.14) \qquad
-# o^{(t)} = V [\,s^{(t)};\, c^{(t)}\,] + b \quad (6.15)
+# c^{(t)} = q\big(h^{(1)}, \dots, h^{(\ell)};\; s^{(t-1)}\big) \quad (6.14) \qquad
+# s^{(t)} = g\big([E_{y^{(t-1)}};\, c^{(t)}],\; s^{(t-1)}\big) \quad (6.15) \qquad
+# o^{(t)} = V [\,s^{(t)};\, c^{(t)}\,] + b \quad (6.16)
 # $$
 #
 # $[\,\cdot\,;\,\cdot\,]$ puts two vectors behind each other, in that order; $E_k$ is row $k$ of
@@ -275,7 +275,7 @@ def additive_attention_backward(dcontext, query, keys, values, alpha, Wq, Wk, v)
 
 # %% exercise="seq2seq.decode"
 def decode(step, attend, params, s0, y0, y, E, V, b):
-    """Run the decoder on the true previous symbols.  Source: eqs (6.13)-(6.15).
+    """Run the decoder on the true previous symbols.  Source: eqs (6.14)-(6.16).
 
     step : a function, step(params, s, x_t) -> s, with s : (B, H) and x_t : (B, D + C);
     attend : a function, attend(s) -> context (B, C), called once a step with the states of the
@@ -288,10 +288,10 @@ def decode(step, attend, params, s0, y0, y, E, V, b):
     ### BEGIN SOLUTION
     s, states, outputs = s0, [], []
     for previous in np.concatenate([y0[None], y[:-1]]):
-        c = attend(s)  # (6.13): the query is the state before this step
-        s = step(params, s, np.concatenate([E[previous], c], axis=-1))  # (6.14)
+        c = attend(s)  # (6.14): the query is the state before this step
+        s = step(params, s, np.concatenate([E[previous], c], axis=-1))  # (6.15)
         states.append(s)
-        outputs.append(np.concatenate([s, c], axis=-1) @ V.T + b)  # (6.15)
+        outputs.append(np.concatenate([s, c], axis=-1) @ V.T + b)  # (6.16)
     return np.stack(states), np.stack(outputs)
     ### END SOLUTION
 
@@ -303,10 +303,10 @@ def decode(step, attend, params, s0, y0, y, E, V, b):
 # sequence it stands: with $N = \sum m^{(t)}$, over all steps and sequences,
 #
 # $$
-# L = -\frac 1 N \sum m^{(t)} \log \operatorname{softmax}\big(o^{(t)}\big)_{y^{(t)}} \quad (6.16)
+# L = -\frac 1 N \sum m^{(t)} \log \operatorname{softmax}\big(o^{(t)}\big)_{y^{(t)}} \quad (6.17)
 # \qquad
 # \nabla_{o^{(t)}} L = \frac{m^{(t)}}{N} \Big( \operatorname{softmax}\big(o^{(t)}\big) -
-# e_{y^{(t)}} \Big) \quad (6.17)
+# e_{y^{(t)}} \Big) \quad (6.18)
 # $$
 #
 # Loss and gradient are checked and scored by themselves; for one that you have not done yet, return
@@ -315,7 +315,7 @@ def decode(step, attend, params, s0, y0, y, E, V, b):
 
 # %% exercise="seq2seq.masked_cross_entropy"
 def masked_cross_entropy(o, y, mask):
-    """Mean of -log p over the symbols that count, and its gradient.  Source: eqs (6.16)-(6.17).
+    """Mean of -log p over the symbols that count, and its gradient.  Source: eqs (6.17)-(6.18).
 
     o : (T, B, K), outputs before the softmax; y : (T, B), integers in 0 ... K-1; mask : (T, B),
     1.0 where the target counts and 0.0 where it is padding
@@ -326,8 +326,8 @@ def masked_cross_entropy(o, y, mask):
     shifted = o - o.max(axis=-1, keepdims=True)
     log_p = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     weight = mask / mask.sum()
-    loss = -(weight * np.take_along_axis(log_p, y[..., None], axis=-1)[..., 0]).sum()  # (6.16)
-    do = weight[..., None] * (np.exp(log_p) - np.eye(o.shape[-1], dtype=o.dtype)[y])  # (6.17)
+    loss = -(weight * np.take_along_axis(log_p, y[..., None], axis=-1)[..., 0]).sum()  # (6.17)
+    do = weight[..., None] * (np.exp(log_p) - np.eye(o.shape[-1], dtype=o.dtype)[y])  # (6.18)
     return loss, do
     ### END SOLUTION
 
@@ -338,14 +338,14 @@ def masked_cross_entropy(o, y, mask):
 # A trained decoder says how likely a whole sequence is,
 #
 # $$
-# \log P(y \mid x) = \sum_t \log P\big(y^{(t)} \mid y^{(1)}, \dots, y^{(t-1)}, x\big), \tag{6.18}
+# \log P(y \mid x) = \sum_t \log P\big(y^{(t)} \mid y^{(1)}, \dots, y^{(t-1)}, x\big), \tag{6.19}
 # $$
 #
 # but there are too many sequences to try them all. Greedy search takes the likeliest symbol at each
 # step, and feeds it back:
 #
 # $$
-# y^{(t)} = \arg\max_k \log P\big(k \mid y^{(1)}, \dots, y^{(t-1)}, x\big), \tag{6.19}
+# y^{(t)} = \arg\max_k \log P\big(k \mid y^{(1)}, \dots, y^{(t-1)}, x\big), \tag{6.20}
 # $$
 #
 # until the end symbol has come out, or `limit` symbols. One source at a time; `step` hides the
@@ -355,7 +355,7 @@ def masked_cross_entropy(o, y, mask):
 
 # %% exercise="seq2seq.greedy"
 def greedy(step, state, begin, end, limit):
-    """Take the likeliest symbol at each step.  Source: eq (6.19).
+    """Take the likeliest symbol at each step.  Source: eq (6.20).
 
     step : a function, step(state, symbol) -> (state, log_p), with log_p : (K,), the
     log-probabilities of the next symbol; state : before the first step; begin : the symbol that
@@ -368,7 +368,7 @@ def greedy(step, state, begin, end, limit):
     y, logp, symbol = [], 0.0, begin
     while len(y) < limit and (not y or symbol != end):
         state, log_p = step(state, symbol)
-        symbol = int(np.argmax(log_p))  # (6.19)
+        symbol = int(np.argmax(log_p))  # (6.20)
         y.append(symbol)
         logp += log_p[symbol]
     return y, logp
@@ -384,14 +384,14 @@ def greedy(step, state, begin, end, limit):
 # $$
 # \mathcal B_n = \underset{\text{width}}{\operatorname{best}}
 # \big\{ [y; k] : y \in \mathcal B_{n-1} \text{ not ended}, \ k = 0, \dots, K - 1 \big\}
-# \text{ by } \log P, \qquad \mathcal B_0 = \{ [\,] \}, \tag{6.20}
+# \text{ by } \log P, \qquad \mathcal B_0 = \{ [\,] \}, \tag{6.21}
 # $$
 #
 # and set aside those that have ended. Go on until none is alive or they have `limit` symbols. Of
 # all that were set aside, and of those that the limit has cut off, take the one with the best score
 #
 # $$
-# \frac{\log P(y \mid x)}{|y|^{\gamma}} , \tag{6.21}
+# \frac{\log P(y \mid x)}{|y|^{\gamma}} , \tag{6.22}
 # $$
 #
 # where $|y|$ counts all symbols, the end too, and $\gamma$ is `length_penalty`: 0 for the sum, 1
@@ -400,7 +400,7 @@ def greedy(step, state, begin, end, limit):
 
 # %% exercise="seq2seq.beam_search"
 def beam_search(step, state, begin, end, width, limit, length_penalty):
-    """Keep the best few beginnings at each step.  Source: eqs (6.20)-(6.21).
+    """Keep the best few beginnings at each step.  Source: eqs (6.21)-(6.22).
 
     step, state, begin, end, limit : as in exercise 6.8; width : how many beginnings are kept;
     length_penalty : the power gamma of the length by which a finished sequence's log-probability
@@ -417,12 +417,12 @@ def beam_search(step, state, begin, end, width, limit, length_penalty):
             after, log_p = step(before, y[-1] if y else begin)
             longer += [([*y, k], logp + value, after) for k, value in enumerate(log_p)]
         longer.sort(key=lambda each: -each[1])
-        kept = longer[:width]  # (6.20), by log-probability: all have the same length
+        kept = longer[:width]  # (6.21), by log-probability: all have the same length
         finished += [each for each in kept if each[0][-1] == end]
         live = [each for each in kept if each[0][-1] != end]
         if not live:
             break
-    scored = [(logp / len(y) ** length_penalty, y) for y, logp, _ in finished + live]  # (6.21)
+    scored = [(logp / len(y) ** length_penalty, y) for y, logp, _ in finished + live]  # (6.22)
     score, y = max(scored, key=lambda each: each[0])
     return y, score
     ### END SOLUTION
@@ -438,9 +438,9 @@ def beam_search(step, state, begin, end, width, limit, length_penalty):
 # $$
 # p_n = \frac{\sum_{\text{sentences}} \sum_g \min\big(N_{\text{cand}}(g),\,
 # \max_{\text{ref}} N_{\text{ref}}(g)\big)}
-# {\sum_{\text{sentences}} \sum_g N_{\text{cand}}(g)} \quad (6.22) \qquad
-# \beta = \min\big(1, e^{1 - r/c}\big) \quad (6.23) \qquad
-# \text{BLEU} = \beta \exp\Big(\frac 1 4 \sum_{n=1}^{4} \log p_n\Big) \quad (6.24)
+# {\sum_{\text{sentences}} \sum_g N_{\text{cand}}(g)} \quad (6.23) \qquad
+# \beta = \min\big(1, e^{1 - r/c}\big) \quad (6.24) \qquad
+# \text{BLEU} = \beta \exp\Big(\frac 1 4 \sum_{n=1}^{4} \log p_n\Big) \quad (6.25)
 # $$
 #
 # $c$ is the number of words in all candidates, $r$ that in their references; if a sentence has
@@ -457,7 +457,7 @@ def ngrams(sentence, n):
 
 # %% exercise="seq2seq.bleu"
 def bleu(candidates, references):
-    """BLEU of a corpus, between 0 and 1, not smoothed.  Source: eqs (6.22)-(6.24).
+    """BLEU of a corpus, between 0 and 1, not smoothed.  Source: eqs (6.23)-(6.25).
 
     candidates : a list of sentences, each a list of words; references : a list with, for each
     candidate, a list of one or more sentences
@@ -475,12 +475,12 @@ def bleu(candidates, references):
             allowed = Counter()
             for answer in answers:
                 allowed |= ngrams(answer, n)  # the larger count of each
-            right[n - 1] += (mine & allowed).total()  # (6.22): the smaller count of each
+            right[n - 1] += (mine & allowed).total()  # (6.23): the smaller count of each
             made[n - 1] += mine.total()
     if not right.all():
         return 0.0
-    brevity = min(1.0, np.exp(1 - wanted / length))  # (6.23)
-    return brevity * np.exp(np.log(right / made).mean())  # (6.24)
+    brevity = min(1.0, np.exp(1 - wanted / length))  # (6.24)
+    return brevity * np.exp(np.log(right / made).mean())  # (6.25)
     ### END SOLUTION
 
 
@@ -491,13 +491,13 @@ def bleu(candidates, references):
 # the state enters linearly, entry by entry:
 #
 # $$
-# h^{(t)} = a^{(t)} \odot h^{(t-1)} + b^{(t)} \tag{6.25}
+# h^{(t)} = a^{(t)} \odot h^{(t-1)} + b^{(t)} \tag{6.26}
 # $$
 #
 # Two such steps, one after the other, are one step of the same kind, and so are any two stretches:
 #
 # $$
-# (a_2, b_2) \circ (a_1, b_1) = (a_2 a_1,\; a_2 b_1 + b_2) \tag{6.26}
+# (a_2, b_2) \circ (a_1, b_1) = (a_2 a_1,\; a_2 b_1 + b_2) \tag{6.27}
 # $$
 #
 # Joining is associative, so it does not matter where one begins. Let each step $t$ hold what the
@@ -506,7 +506,7 @@ def bleu(candidates, references):
 #
 # $$
 # (a, b)_t^{2r} = (a, b)_t^{r} \circ (a, b)_{t - r}^{r} \quad \text{for } t > r, \qquad r = 1, 2, 4,
-# \dots \tag{6.27}
+# \dots \tag{6.28}
 # $$
 #
 # All $t$ at once, so there are about $\log_2 T$ sweeps and no loop over time. The check counts
@@ -515,7 +515,7 @@ def bleu(candidates, references):
 
 # %% exercise="seq2seq.scan"
 def scan(a, b, h0):
-    """h(t) = a(t) h(t-1) + b(t) for all t, in about log2 T sweeps.  Source: eqs (6.25)-(6.27).
+    """h(t) = a(t) h(t-1) + b(t) for all t, in about log2 T sweeps.  Source: eqs (6.26)-(6.28).
 
     a, b : (T, B, H); h0 : (B, H)
 
@@ -525,7 +525,7 @@ def scan(a, b, h0):
     b = np.concatenate([(a[0] * h0 + b[0])[None], b[1:]])  # then h(0) may count as 0
     reach = 1
     while reach < len(a):
-        # (6.26) joins what ends at t with what ends at t - reach.
+        # (6.27) joins what ends at t with what ends at t - reach.
         b = np.concatenate([b[:reach], a[reach:] * b[:-reach] + b[reach:]])
         a = np.concatenate([a[:reach], a[reach:] * a[:-reach]])
         reach *= 2
@@ -541,15 +541,15 @@ def scan(a, b, h0):
 #
 # $$
 # z^{(t)} = \sigma\big(U_z x^{(t)} + b_z\big), \qquad n^{(t)} = U_n x^{(t)} + b_n, \qquad
-# h^{(t)} = \big(1 - z^{(t)}\big) \odot h^{(t-1)} + z^{(t)} \odot n^{(t)} \tag{6.28}
+# h^{(t)} = \big(1 - z^{(t)}\big) \odot h^{(t-1)} + z^{(t)} \odot n^{(t)} \tag{6.31}
 # $$
 #
-# Which $a$ and $b$ of (6.25) are these? Use your `scan`, or a loop as long as it is not right.
+# Which $a$ and $b$ of (6.26) are these? Use your `scan`, or a loop as long as it is not right.
 
 
 # %% exercise="seq2seq.mingru"
 def mingru(x, h0, Uz, bz, Un, bn):
-    """A GRU whose gate and candidate do not see the state, by a scan.  Source: eq (6.28).
+    """A GRU whose gate and candidate do not see the state, by a scan.  Source: eq (6.31).
 
     x : (T, B, D); h0 : (B, H); Uz, Un : (H, D); bz, bn : (H,)
 
@@ -558,7 +558,7 @@ def mingru(x, h0, Uz, bz, Un, bn):
     ### BEGIN SOLUTION
     z = 0.5 + 0.5 * np.tanh(0.5 * (x @ Uz.T + bz))
     n = x @ Un.T + bn
-    return scan(1 - z, z * n, h0)  # (6.28)
+    return scan(1 - z, z * n, h0)  # (6.31)
     ### END SOLUTION
 
 
@@ -581,7 +581,7 @@ import torch
 
 # %% exercise="seq2seq.Seq2Seq"
 class Seq2Seq(torch.nn.Module):
-    """GRU encoder, context, GRU decoder.  Source: eqs (6.1)-(6.8), (6.13)-(6.15).
+    """GRU encoder, context, GRU decoder.  Source: eqs (6.1)-(6.8), (6.14)-(6.16).
 
     sources, targets : numbers of symbols; embed, hidden : widths D and H; context : "last",
     "mean", "additive" or "dot".  All that the decoder learns of its source is the context.
@@ -632,7 +632,7 @@ class Seq2Seq(torch.nn.Module):
         ### END SOLUTION
 
     def advance(self, s, symbol, states, lengths):
-        """One step of the decoder.  Source: eqs (6.13)-(6.15).
+        """One step of the decoder.  Source: eqs (6.14)-(6.16).
 
         s : (B, H); symbol : (B,), integers, what came out before; states : (T, B, H);
         lengths : (B,).  Returns s : (B, H), o : (B, K), alpha : (T, B).
@@ -662,7 +662,7 @@ class Seq2Seq(torch.nn.Module):
 
     @torch.no_grad()
     def greedy(self, x, lengths, begin, end, limit):
-        """Translate a batch, each sequence by its likeliest next symbol.  Source: eq (6.19).
+        """Translate a batch, each sequence by its likeliest next symbol.  Source: eq (6.20).
 
         x : (T, B); lengths : (B,); begin, end, limit : integers.  Returns y : (S, B), integers,
         S <= limit; behind a sequence's end there is nothing but end.
@@ -961,21 +961,21 @@ if __name__ == "__main__":
 #
 # ### BEGIN SOLUTION
 # 1. The second. The search does what it is asked for: with the width, the $\log P$ of what it finds
-# rises, (6.20), so it searches better and better. What it finds is worse by BLEU, so the network
+# rises, (6.21), so it searches better and better. What it finds is worse by BLEU, so the network
 # gives bad sequences a higher probability than good ones. (That wider is likelier is no law for a
 # single sentence, but it holds here on average.)
-# 2. By (6.18) every symbol adds a number below 0, so a sequence is the less likely the longer it
+# 2. By (6.19) every symbol adds a number below 0, so a sequence is the less likely the longer it
 # is, unless each symbol is nearly sure. Ending at once costs one unlikely end symbol and saves all
 # the rest. A narrow beam never sees those sequences, because the end is unlikely at the first
-# steps. BLEU's brevity penalty, (6.23), punishes it; the precisions (6.22) may even rise.
-# 3. (6.21) divides at the end, when sequences of different lengths are compared. Within (6.20) all
+# steps. BLEU's brevity penalty, (6.24), punishes it; the precisions (6.23) may even rise.
+# 3. (6.22) divides at the end, when sequences of different lengths are compared. Within (6.21) all
 # extensions have the same length, so dividing changes no order: the same beginnings are kept, and
 # the same sequences are set aside. Only the choice among them changes.
 # 4. No. If every width fails, greedy included, then compare the reference's $\log P$ with that of
 # what was found. If the reference is likelier, the search failed; if not, the network did. Here the
 # context is suspected: one vector for 60 words. Train with attention, and plot the error against
 # the length of the source.
-# 5. By (6.18) the right sequence has $\log P = (n + 1) \log 0.7$, the empty one $\log 0.01$: the
+# 5. By (6.19) the right sequence has $\log P = (n + 1) \log 0.7$, the empty one $\log 0.01$: the
 # empty one is likelier as soon as $n + 1 > \log 0.01 / \log 0.7 = 12.9$, so from 12 words on. The
 # end is the least likely of the nine symbols, so it is kept at the first step from width 9 on. Both
 # are seen at once: with width 8 every length is right, with width 9 and more 11 words are written
@@ -983,14 +983,14 @@ if __name__ == "__main__":
 # likely at each step, so the earliest is the best. With $\gamma = 1$ all lengths are right here:
 # per symbol, $\log 0.7$ is more than $\log 0.01$. That hides it: the probabilities are the same,
 # and the choice only goes by another number. It fails if the empty sequence's one symbol is more
-# probable than the others' mean, (6.21). A real decoder's `early` depends on the source and on what
+# probable than the others' mean, (6.22). A real decoder's `early` depends on the source and on what
 # was written, and labels that were smoothed put a floor under it, which makes things worse; where
 # it has learned lengths well, `early` is far below 0.01, and each factor of ten moves the border by
 # 6.5 words. Its words are also unsure by spreading over many right translations, which `sure`
 # stands for. Not shown: a trained decoder.
 #
 # Three points. 1 for parts 1 and 2: "the search works, the model is at fault", by the column,
-# (6.18) and (6.23); 1 for parts 3 and 4: $\gamma$ acting on the choice alone, and an experiment
+# (6.19) and (6.24); 1 for parts 3 and 4: $\gamma$ acting on the choice alone, and an experiment
 # that tells search from model; 1 for part 5: both borders predicted and checked with other values,
 # and one way in which a real decoder differs. A table without an explanation gets half.
 # ### END SOLUTION

@@ -196,7 +196,7 @@ if __name__ == "__main__":
 # then $(a_2, b_2)$:
 #
 # $$
-# (a_2, b_2) \circ (a_1, b_1) = (a_2 \odot a_1,\; a_2 \odot b_1 + b_2). \tag{8.9}
+# (a_2, b_2) \circ (a_1, b_1) = (a_2 \odot a_1,\; a_2 \odot b_1 + b_2). \tag{8.10}
 # $$
 #
 # Put step 1 and 2 together, 3 and 4, 5 and 6, all at once; half as many steps are left. Go on
@@ -204,7 +204,7 @@ if __name__ == "__main__":
 #
 # $$
 # h^{(2k)} = A^{(k)} \odot h^{(2k-2)} + B^{(k)}, \qquad
-# h^{(2k+1)} = a^{(2k+1)} \odot h^{(2k)} + b^{(2k+1)}, \tag{8.10}
+# h^{(2k+1)} = a^{(2k+1)} \odot h^{(2k)} + b^{(2k+1)}, \tag{8.11}
 # $$
 #
 # where $(A^{(k)}, B^{(k)}) = (a^{(2k)}, b^{(2k)}) \circ (a^{(2k-1)}, b^{(2k-1)})$, the first of the
@@ -216,7 +216,7 @@ if __name__ == "__main__":
 
 # %% exercise="speed.pair"
 def pair(a, b):
-    """Steps 1 and 2 as one, 3 and 4 as one, and so on.  Source: eqs (8.9)-(8.10).
+    """Steps 1 and 2 as one, 3 and 4 as one, and so on.  Source: eqs (8.10)-(8.11).
 
     a, b : (T, B, H), T at least 2; if T is odd, the last step is left out
 
@@ -224,16 +224,16 @@ def pair(a, b):
     """
     ### BEGIN SOLUTION
     first, second = slice(0, len(a) // 2 * 2, 2), slice(1, None, 2)
-    return a[second] * a[first], a[second] * b[first] + b[second]  # (8.9)
+    return a[second] * a[first], a[second] * b[first] + b[second]  # (8.10)
     ### END SOLUTION
 
 
 # %% [markdown]
 # ## Put it together: pairs of pairs
 #
-# With `pair` for the way down, (8.10) is four lines. The next cell races them against a loop that
+# With `pair` for the way down, (8.11) is four lines. The next cell races them against a loop that
 # writes in place, on one core, for states from narrow to wide. The scan does about twice the work,
-# (8.11), in some sixty calls instead of two thousand. Before you run it, use (8.7): who wins
+# (8.12), in some sixty calls instead of two thousand. Before you run it, use (8.7): who wins
 # for one number a step, who for a thousand, and where do they meet?
 
 # %%
@@ -242,7 +242,7 @@ if __name__ == "__main__":
         import time
 
         def scan(a, b):
-            """All states, by pairs.  Source: eq (8.10)."""
+            """All states, by pairs.  Source: eq (8.11)."""
             h = np.empty_like(b)
             h[0] = b[0]
             if len(b) > 1:
@@ -286,7 +286,7 @@ if __name__ == "__main__":
 # $$
 # \nabla_{h^{(t)}} L = e^{(t)} + a^{(t+1)} \odot \nabla_{h^{(t+1)}} L, \qquad
 # \nabla_{b^{(t)}} L = \nabla_{h^{(t)}} L, \qquad
-# \nabla_{a^{(t)}} L = h^{(t-1)} \odot \nabla_{h^{(t)}} L. \tag{8.12}
+# \nabla_{a^{(t)}} L = h^{(t-1)} \odot \nabla_{h^{(t)}} L. \tag{8.13}
 # $$
 #
 # The first is a linear recurrence from the other end. A loop will do here.
@@ -294,7 +294,7 @@ if __name__ == "__main__":
 
 # %% exercise="speed.scan_backward"
 def scan_backward(dh, a, h):
-    """Gradients of L through h(t) = a(t) h(t-1) + b(t), from h(0) = 0.  Source: eq (8.12).
+    """Gradients of L through h(t) = a(t) h(t-1) + b(t), from h(0) = 0.  Source: eq (8.13).
 
     dh : (T, B, H), from outside at each h(t), not the total; a, h : (T, B, H)
 
@@ -303,7 +303,7 @@ def scan_backward(dh, a, h):
     ### BEGIN SOLUTION
     db, carry = np.empty_like(dh), np.zeros_like(dh[0])
     for t in reversed(range(len(dh))):
-        db[t] = dh[t] + carry  # (8.12)
+        db[t] = dh[t] + carry  # (8.13)
         carry = a[t] * db[t]
     before = np.concatenate([np.zeros_like(h[:1]), h[:-1]])
     return before * db, db
@@ -381,9 +381,9 @@ if __name__ == "__main__":
 # 2. Batch 160: $N / F = 6.7$ µs, $Q / \beta = 2.1$ µs, so $45 + 6.7 = 52$ µs a step, 52 ms for ten
 # times as many sequences: 9.0 times less for each. One kernel a step, batch 16: $5 + 1.5 = 6.5$ µs,
 # 6.5 ms, 7.2 times less. Both are about equally good, and go together.
-# 3. By (8.11) a scan has $2 \cdot 9 = 18$ sweeps instead of 1000 steps that wait for one another,
+# 3. By (8.12) a scan has $2 \cdot 9 = 18$ sweeps instead of 1000 steps that wait for one another,
 # each over whole arrays, so the calls cost next to nothing and $Q / \beta$ decides. The recurrence
-# must be linear in the state: gates may see the input only, as in (8.13). What a state holds can
+# must be linear in the state: gates may see the input only, as in (8.14). What a state holds can
 # then no longer decide what enters it.
 # 4. $1/A^{(t)}$ passes $3.4 \cdot 10^{38}$ when $-\log A^{(t)} > 88.7$. With $a$ drawn as in the
 # cell, $-\log a$ is 0.72, 0.13 and 0.036 on average, so products fail after about 120, 680 and 2500

@@ -36,7 +36,7 @@ T, B, H = 6, 2, 4
 
 
 def complex_step(f: Callable[[np.ndarray], complex], at: np.ndarray) -> np.ndarray:
-    """Return the gradient of f at a point, by (3.25)."""
+    """Return the gradient of f at a point, by (3.21)."""
     gradient = np.empty(at.shape)
     for index in np.ndindex(at.shape):
         moved = at.astype(complex)
@@ -272,7 +272,7 @@ def test_immediate_derivative_is_not_the_total_one(passed):
     assert lab.difference(passed["W"], immediate) > 0.1
 
 
-@pytest.mark.equation("3.26")
+@pytest.mark.equation("3.19")
 def test_ledger_entry_by_entry():
     norms, error = lab.ledger_of(NET)
     assert error < EXACT
@@ -283,7 +283,7 @@ def test_ledger_entry_by_entry():
         assert (norms[s, s + 1 :] == 0).all()  # a later copy cannot change an earlier loss
 
 
-@pytest.mark.equation("3.26")
+@pytest.mark.equation("3.19")
 def test_ledger_formula_of_one_pair(passed):
     """diag(1 - h(t)^2) (dh(s)/dh(t))' V' grad_o(s) h(t-1)', written out as in the book."""
     s, t, n = 4, 1, 0
@@ -304,14 +304,14 @@ def test_ledger_formula_of_one_pair(passed):
 # ------------------------------------------------------------------------------ forward in time
 
 
-@pytest.mark.equation("3.19")
+@pytest.mark.equation("3.20")
 def test_rtrl_against_complex_step(passed):
     found = rtrl(passed["do"] @ NET.V, NET.x, NET.h0, NET.U, NET.W, NET.b)
     for name, gradient in zip(("U", "W", "b"), found, strict=True):
         close(gradient, complex_step(lambda v, name=name: run(**{name: v}), getattr(NET, name)))
 
 
-@pytest.mark.equation("3.19")
+@pytest.mark.equation("3.20")
 def test_rtrl_recursion_of_one_state():
     """A gradient at one entry of one state alone brings out d h(t)_i / d Theta itself."""
     for t, i in ((0, 1), (3, 2)):
@@ -344,7 +344,7 @@ def jacobian_by_complex_step(net: lab.Net, t: int, until: int) -> np.ndarray:
     return np.stack(columns, axis=1)
 
 
-@pytest.mark.equation("3.20")
+@pytest.mark.equation("3.23")
 def test_product_of_jacobians(passed):
     t, until = 1, 5
     truth = jacobian_by_complex_step(NET, t, until)
@@ -358,7 +358,7 @@ def test_product_of_jacobians(passed):
         close(dh[t, 0], truth[i])
 
 
-@pytest.mark.equation("3.20")
+@pytest.mark.equation("3.23")
 def test_order_of_the_factors_matters(passed):
     slopes = [np.diag(1 - passed["h"][k, 0] ** 2) for k in (3, 2)]
     truth = jacobian_by_complex_step(NET, 1, 3)
@@ -366,15 +366,15 @@ def test_order_of_the_factors_matters(passed):
     assert lab.difference(truth, slopes[0] @ slopes[1] @ NET.W @ NET.W) > 1e-2
 
 
-@pytest.mark.equation("3.21")
+@pytest.mark.equation("3.22")
 def test_scalar_linear_case():
     for row in lab.scalar_case():
         assert row.formula == pytest.approx(row.complex_step, rel=EXACT), row.name
 
 
-@pytest.mark.equation("3.21")
+@pytest.mark.equation("3.22")
 def test_scalar_case_is_the_network_itself():
-    """One unit whose state stays tiny is linear: the reference must give (3.21)."""
+    """One unit whose state stays tiny is linear: the reference must give (3.22)."""
     w, v, start, L = 0.9, 1.3, 1e-6, 20  # tanh(z) = z - z^3/3: relative error 1e-12
     h, _ = forward(
         np.zeros((L, 1, 1)), np.array([[start]]), np.zeros((1, 1)), np.array([[w]]), np.zeros(1),
@@ -388,14 +388,14 @@ def test_scalar_case_is_the_network_itself():
     assert dh[0, 0, 0] == pytest.approx(v * w ** (L - 1), rel=1e-9)
 
 
-@pytest.mark.equation("3.21")
+@pytest.mark.equation("3.22")
 @pytest.mark.parametrize(("w", "grows"), [(-2.0, True), (-0.5, False), (0.5, False), (2.0, True)])
 def test_modulus_decides(w, grows):
     short, long = (abs(lab.scalar_case(w=w, L=L)[1].complex_step) for L in (10, 30))
     assert (long > short) is grows
 
 
-@pytest.mark.equation("3.22")
+@pytest.mark.equation("3.24")
 def test_bound_of_the_product():
     for seed in range(20):
         net = lab.network(seed, T=9, B=1, H=5, gain=0.5 + 0.1 * seed)
@@ -408,14 +408,14 @@ def test_bound_of_the_product():
             assert norm <= (gamma * sigma) ** (8 - t) * (1 + EXACT)
 
 
-@pytest.mark.equation("3.22")
+@pytest.mark.equation("3.24")
 def test_norm_above_one_is_not_sufficient():
     W = np.array([[0.0, 2.0], [0.0, 0.0]])
     assert np.linalg.norm(W, 2) == 2
     assert not (W @ W).any()
 
 
-@pytest.mark.equation("3.28")
+@pytest.mark.equation("3.25")
 def test_powers_of_a_matrix():
     rng = np.random.default_rng(2)
     for W in (rng.normal(size=(5, 5)) / 2, 0.7 * np.eye(8) + 0.8 * np.eye(8, k=1)):
@@ -438,7 +438,7 @@ def test_powers_of_a_matrix():
 # ------------------------------------------------------------------------- clipping, truncation
 
 
-@pytest.mark.equation("3.23")
+@pytest.mark.equation("3.26")
 @pytest.mark.parametrize("theta", [0.5, 1e3])
 def test_clip_is_torch_clip(passed, theta):
     gradients = [passed[name] for name in "UWbVc"]
@@ -453,7 +453,7 @@ def test_clip_is_torch_clip(passed, theta):
         np.testing.assert_allclose(mine, leaf.grad.numpy(), rtol=2e-6 / norm)
 
 
-@pytest.mark.equation("3.24")
+@pytest.mark.equation("3.27")
 @pytest.mark.parametrize("k", [1, 2, 3, 4, 6, 9])
 def test_truncated_is_detach_at_the_borders(passed, k):
     U, W, b, V, c = (torch.from_numpy(getattr(NET, name).copy()) for name in "UWbVc")
@@ -471,7 +471,7 @@ def test_truncated_is_detach_at_the_borders(passed, k):
     close(grad_params(dh, passed["do"], NET.x, passed["h"], NET.h0)[1], W.grad.numpy())
 
 
-@pytest.mark.equation("3.27")
+@pytest.mark.equation("3.28")
 @pytest.mark.parametrize(("length", "k"), [(12, 1), (12, 3), (12, 4), (12, 12), (60, 5)])
 def test_share_of_pairs_inside_a_chunk(length, k):
     chunk = [t // k for t in range(length)]
@@ -484,7 +484,7 @@ def test_share_of_pairs_inside_a_chunk(length, k):
     )
 
 
-@pytest.mark.equation("3.25")
+@pytest.mark.equation("3.21")
 def test_complex_step_and_its_error():
     """For f = exp(sin x): f' by hand, and the error -eps^2 f'''/6 of the first term."""
     x = 0.7

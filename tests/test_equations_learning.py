@@ -118,7 +118,7 @@ def test_adabound_has_two_limits(rng):
     np.testing.assert_allclose(moved, theta - 0.3 / 2 * new / np.sqrt(root), rtol=1e-9)
 
 
-@pytest.mark.equation("7.9")
+@pytest.mark.equation("7.10")
 def test_no_other_rates_beat_chebyshev_s(rng):
     low, high, T = 0.3, 4.0, 6
     rates, factor = rules.chebyshev(low, high, T)
@@ -132,7 +132,7 @@ def test_no_other_rates_beat_chebyshev_s(rng):
         assert worst(rates * np.exp(0.05 * rng.normal(size=T))) > factor
 
 
-@pytest.mark.equation("7.10")
+@pytest.mark.equation("7.14")
 def test_meta_loss_of_no_movement_is_the_loss_times_the_weights(rng):
     W, y, theta = rng.normal(size=(3, 4, N)), rng.normal(size=(3, 4)), rng.normal(size=(3, N))
     w = rng.uniform(size=6)
@@ -193,8 +193,8 @@ def scalar_problem(rng):
     return rng.uniform(0.5, 1.5), rng.normal(), rng.normal(size=5), np.array([-0.2, 0.4])
 
 
-@pytest.mark.equation("7.14")
 @pytest.mark.equation("7.15")
+@pytest.mark.equation("7.16")
 def test_adjoints_give_the_meta_gradient_of_a_rule_with_its_own_jacobians(rng):
     """s' = tanh(d + b s), g = a s', on f = k (theta - y)^2 / 2: all Jacobians are numbers."""
     k, y, w, phi = scalar_problem(rng)
@@ -218,16 +218,16 @@ def test_adjoints_give_the_meta_gradient_of_a_rule_with_its_own_jacobians(rng):
         # The next step's Jacobians: dg/dd, ds'/dd, dg/ds, ds'/ds.
         g_d, s_d, g_s, s_s = a * slope, slope, a * b * slope, b * slope
         lam, nu = (
-            weight * slope_f + lam + k * (g_d * lam + s_d * nu),  # (7.14)
+            weight * slope_f + lam + k * (g_d * lam + s_d * nu),  # (7.15)
             g_s * lam + s_s * nu,
         )
         slope = 1 - new**2
-        da += new * lam  # (7.15): dg/da, and ds'/da = 0
+        da += new * lam  # (7.16): dg/da, and ds'/da = 0
         db += a * slope * s * lam + slope * s * nu
     np.testing.assert_allclose([da, db], truth, rtol=1e-10)
 
 
-@pytest.mark.equation("7.16")
+@pytest.mark.equation("7.17")
 def test_surrogate_is_what_detaching_the_gradient_gives():
     W, y, theta, phi = lab.small_problem()
     T = 6
@@ -254,7 +254,7 @@ def test_surrogate_is_what_detaching_the_gradient_gives():
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.equation("7.17")
+@pytest.mark.equation("7.20")
 def test_logarithm_divides_each_gradient_by_its_value(rng):
     W, y, theta = rng.normal(size=(4, N)), rng.normal(size=4), rng.normal(size=N)
     value = ((W @ theta - y) ** 2).sum()
@@ -267,7 +267,7 @@ def test_logarithm_divides_each_gradient_by_its_value(rng):
     np.testing.assert_allclose(formula, steps, rtol=1e-10)
 
 
-@pytest.mark.equation("7.18")
+@pytest.mark.equation("7.19")
 def test_one_chunk_is_gradient_descent_on_the_whole_meta_loss(rng):
     W, y, theta = rng.normal(size=(3, 4, N)), rng.normal(size=(3, 4)), rng.normal(size=(3, N))
     phis, _ = rules.train_in_chunks(W, y, theta, 0.01, 0.5, 6, 6, 1e-4)
@@ -282,7 +282,7 @@ def test_one_chunk_is_gradient_descent_on_the_whole_meta_loss(rng):
     np.testing.assert_allclose(halves[0], first[0], rtol=1e-12)
 
 
-@pytest.mark.equation("7.19")
+@pytest.mark.equation("7.21")
 def test_ratio_takes_the_best_rival_at_each_step():
     learned = np.array([[4.0, 4.0, 9.0], [1.0, 1.0, 8.0]])
     rivals = {
@@ -294,7 +294,7 @@ def test_ratio_takes_the_best_rival_at_each_step():
     np.testing.assert_allclose(data.ratio, [4 / 2, 1 / 2])
 
 
-@pytest.mark.equation("7.20")
+@pytest.mark.equation("7.9")
 def test_quadratic_gradients_are_those_of_torch_func(rng):
     problem = tasks.QuadraticFamily(N).sample(rng, 3)
     value, gradient = problem.value_and_gradient(problem.theta0, 0)
@@ -306,7 +306,7 @@ def test_quadratic_gradients_are_those_of_torch_func(rng):
     torch.testing.assert_close((gradient, value), both, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.equation("7.21")
+@pytest.mark.equation("7.22")
 def test_painting_s_loss_written_out_and_its_gradient(rng):
     size, n = 16, 3 * 16 * 16
     features = tasks.Features()
@@ -331,9 +331,9 @@ def test_painting_s_loss_written_out_and_its_gradient(rng):
     assert float((gradient * direction).sum()) == pytest.approx(slope, rel=1e-5)
 
 
-@pytest.mark.equation("7.22")
+@pytest.mark.equation("7.18")
 def test_momentum_s_adjoint_of_the_velocity_is_that_of_the_state_less_its_own_step(rng):
-    """(7.14) as printed, with g = -alpha v', gives (7.22) with nu less alpha lambda."""
+    """(7.15) as printed, with g = -alpha v', gives (7.18) with nu less alpha lambda."""
     H, rate, mu = np.diag(rng.uniform(0.1, 2, N)), 0.1, 0.7
     slopes = rng.normal(size=(6, N))  # w_t grad f, whatever they are
     lam, nu, mine, ours = (np.zeros(N) for _ in range(4))
@@ -348,7 +348,7 @@ def test_momentum_s_adjoint_of_the_velocity_is_that_of_the_state_less_its_own_st
         np.testing.assert_allclose(ours, nu - rate * lam, rtol=1e-12)
 
 
-@pytest.mark.equation("7.22")
+@pytest.mark.equation("7.18")
 def test_momentum_s_meta_gradient_by_complex_steps_and_by_autograd(rng):
     W, y, theta = rng.normal(size=(3, 4, N)), rng.normal(size=(3, 4)), rng.normal(size=(3, N))
     v, w = rng.normal(size=(3, N)), rng.uniform(size=6)

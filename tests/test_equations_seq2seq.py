@@ -172,7 +172,7 @@ def test_scores_and_preactivations_by_what_they_give_to_v_and_to_a_bias():
         np.testing.assert_allclose(got[t, n, a], want, rtol=1e-9, atol=1e-12)  # Wk inverted twice
 
 
-@pytest.mark.equation("6.29")
+@pytest.mark.equation("6.13")
 def test_the_short_road():
     assert lab.short_road() < EXACT
 
@@ -180,9 +180,9 @@ def test_the_short_road():
 # ---------------------------------------------------------------------------------------- decoder
 
 
-@pytest.mark.equation("6.13")
 @pytest.mark.equation("6.14")
 @pytest.mark.equation("6.15")
+@pytest.mark.equation("6.16")
 def test_decoder_one_sequence_after_the_other():
     draw = rng(7)
     C = 3
@@ -204,8 +204,8 @@ def test_decoder_one_sequence_after_the_other():
             close(o[t, n], V[:, :H] @ state + V[:, H:] @ c + b)
 
 
-@pytest.mark.equation("6.13")
-@pytest.mark.equation("6.15")
+@pytest.mark.equation("6.14")
+@pytest.mark.equation("6.16")
 @pytest.mark.parametrize("kind", lab.KINDS)
 def test_numpy_and_pytorch_are_one_network(kind):
     network, given = lab.small(kind), lab._batch()
@@ -218,8 +218,8 @@ def test_numpy_and_pytorch_are_one_network(kind):
     assert blind > 0.01
 
 
-@pytest.mark.equation("6.16")
 @pytest.mark.equation("6.17")
+@pytest.mark.equation("6.18")
 def test_masked_cross_entropy_is_pytorchs():
     draw = rng(8)
     o, y = draw.normal(size=(T, B, K)), draw.integers(0, K, (T, B))
@@ -244,7 +244,7 @@ def by_hand(step, state, begin, y):
     return total
 
 
-@pytest.mark.equation("6.18")
+@pytest.mark.equation("6.19")
 @pytest.mark.parametrize("limit", [1, 2, 3, 5])
 def test_probabilities_of_complete_sequences_add_up_to_one(limit):
     step, state = lab.decoder(0)
@@ -255,7 +255,7 @@ def test_probabilities_of_complete_sequences_add_up_to_one(limit):
         close(logp, by_hand(step, state, 3, y))
 
 
-@pytest.mark.equation("6.19")
+@pytest.mark.equation("6.20")
 def test_greedy_takes_the_likeliest_symbol_every_time():
     for seed in range(20):
         step, state = lab.decoder(seed)
@@ -268,8 +268,8 @@ def test_greedy_takes_the_likeliest_symbol_every_time():
             assert int(np.argmax(others)) == y[n]
 
 
-@pytest.mark.equation("6.20")
 @pytest.mark.equation("6.21")
+@pytest.mark.equation("6.22")
 @pytest.mark.parametrize("gamma", [0.0, 0.6, 1.0])
 def test_a_beam_that_drops_nothing_is_exhaustive(gamma):
     for seed in range(20):
@@ -283,7 +283,7 @@ def test_a_beam_that_drops_nothing_is_exhaustive(gamma):
             close(score, scores[tuple(y)])
 
 
-@pytest.mark.equation("6.20")
+@pytest.mark.equation("6.21")
 def test_width_one_is_greedy_and_two_symbols_are_safe():
     for seed in range(40):
         step, state = lab.decoder(seed)
@@ -296,7 +296,7 @@ def test_width_one_is_greedy_and_two_symbols_are_safe():
             assert beam_search(step, state, 3, 0, width, 2, 0.0)[1] >= least - EXACT
 
 
-@pytest.mark.equation("6.20")
+@pytest.mark.equation("6.21")
 def test_width_two_can_lose():
     tree = lab.puzzle()
     best = max((p, y) for y, p in tree.probabilities.items() if len(y) == 3)
@@ -306,7 +306,7 @@ def test_width_two_can_lose():
     assert tree.found["width 2"][1] < best[0] / 2
 
 
-@pytest.mark.equation("6.21")
+@pytest.mark.equation("6.22")
 def test_the_penalty_changes_the_choice_and_not_the_beam():
     """The calls of step, and so what is kept, are the same for every gamma."""
     for seed in range(20):
@@ -327,9 +327,9 @@ def test_the_penalty_changes_the_choice_and_not_the_beam():
 # ------------------------------------------------------------------------------------------- BLEU
 
 
-@pytest.mark.equation("6.22")
 @pytest.mark.equation("6.23")
 @pytest.mark.equation("6.24")
+@pytest.mark.equation("6.25")
 def test_bleu_is_sacrebleus():
     oracle = BLEU(tokenize="none", smooth_method="none")
     draw = rng(9)
@@ -350,8 +350,8 @@ def test_bleu_is_sacrebleus():
 # ------------------------------------------------------------------------------------------ scans
 
 
-@pytest.mark.equation("6.25")
-@pytest.mark.equation("6.27")
+@pytest.mark.equation("6.26")
+@pytest.mark.equation("6.28")
 @pytest.mark.parametrize("steps", [1, 2, 3, 7, 8, 100, 257])
 def test_the_scan_is_its_loop(steps):
     draw = rng(steps)
@@ -361,7 +361,7 @@ def test_the_scan_is_its_loop(steps):
     close(scan(a, b, h0), lab.loop(a, b, h0))
 
 
-@pytest.mark.equation("6.26")
+@pytest.mark.equation("6.27")
 def test_joining_is_composition_and_associative():
     draw = rng(10)
     one, two, three = (tuple(draw.normal(size=2)) for _ in range(3))
@@ -375,8 +375,8 @@ def test_joining_is_composition_and_associative():
     close(join(three, join(two, one)), join(join(three, two), one))
 
 
+@pytest.mark.equation("6.29")
 @pytest.mark.equation("6.30")
-@pytest.mark.equation("6.31")
 def test_work_and_depth_are_counted(monkeypatch):
     for row in lab.scans((2, 16, 256)):
         k = int(math.log2(row.T))
@@ -398,7 +398,7 @@ def test_work_and_depth_are_counted(monkeypatch):
     assert 1 + sum(sweeps) == lab.doubling_counts(16).work
 
 
-@pytest.mark.equation("6.28")
+@pytest.mark.equation("6.31")
 def test_mingru_is_its_loop_with_pytorchs_sigmoid():
     draw = rng(11)
     x, h0 = draw.normal(size=(9, B, D)), draw.normal(size=(B, H))

@@ -157,7 +157,7 @@ def recurrence(steps: int = T, seed: int = 0):
     return a, b, rng.normal(size=(B, H))
 
 
-@pytest.mark.equation("8.9")
+@pytest.mark.equation("8.10")
 def test_composition_is_one_after_the_other_and_associative():
     a, b, h0 = recurrence(3)
 
@@ -173,7 +173,7 @@ def test_composition_is_one_after_the_other_and_associative():
     close(left, right)
 
 
-@pytest.mark.equation("8.10")
+@pytest.mark.equation("8.11")
 @pytest.mark.parametrize("steps", [2, 3, 6, 7, 16, 21])
 def test_one_level_of_halving(steps):
     a, b, _ = recurrence(steps)
@@ -198,7 +198,7 @@ class Joined:
         self.sweeps = self.work = 0
 
     def solve(self, steps: list[tuple[float, float]]) -> list[float]:
-        """(8.10), entry by entry, in Python."""
+        """(8.11), entry by entry, in Python."""
         if len(steps) == 1:
             return [steps[0][1]]
         pairs = []
@@ -218,7 +218,7 @@ class Joined:
         return found
 
 
-@pytest.mark.equation("8.11")
+@pytest.mark.equation("8.12")
 @pytest.mark.parametrize("steps", [1, 2, 3, 7, 8, 100, 1000, 1024])
 def test_sweeps_and_work_counted_entry_by_entry(steps):
     rng = np.random.default_rng(0)
@@ -234,7 +234,7 @@ def test_sweeps_and_work_counted_entry_by_entry(steps):
     assert counting.work == formula < 2 * steps
 
 
-@pytest.mark.equation("8.12")
+@pytest.mark.equation("8.13")
 def test_gradient_of_a_recurrence_by_complex_steps():
     a, b, _ = recurrence()
     outside = np.random.default_rng(1).normal(size=a.shape)
@@ -254,7 +254,7 @@ def test_gradient_of_a_recurrence_by_complex_steps():
         close((outside * states(a, b + moved)).sum().imag / STEP, db[index])
 
 
-@pytest.mark.equation("8.13")
+@pytest.mark.equation("8.14")
 def test_min_gru_unit_by_unit():
     torch.manual_seed(0)
     net = fast_torch.MinGRU(D, H).double()
@@ -271,7 +271,7 @@ def test_min_gru_unit_by_unit():
             close(h, found[t, n, j])
 
 
-@pytest.mark.equation("8.14")
+@pytest.mark.equation("8.9")
 def test_local_derivatives_of_the_gru_by_complex_steps():
     """Each pre-activation of one step moved by itself, under the total gradient at its state."""
     rng = np.random.default_rng(2)

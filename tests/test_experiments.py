@@ -192,7 +192,7 @@ def test_the_rows_are_the_product_of_jacobians(experiments):
         for b in range(3):
             product = np.eye(space["H"])
             for t in range(len(x) - n, len(x)):
-                product = np.diag(1 - h[t, b] ** 2) @ params[1] @ product  # (3.20)
+                product = np.diag(1 - h[t, b] ** 2) @ params[1] @ product  # (3.23)
             assert row[b] == pytest.approx(np.linalg.norm(product, 2), rel=1e-9)
 
 

@@ -48,7 +48,7 @@ def test_pairs_are_cut_to_their_batch(toy):
 
 
 def test_loss_is_the_mean_of_the_real_symbols(toy):
-    """(6.16), by NumPy; padding more changes nothing."""
+    """(6.17), by NumPy; padding more changes nothing."""
     pairs = lab.numbered(toy.source, toy.target, TOY, TOY, torch.device("cpu"))
     with torch.no_grad():
         o, _ = toy.model(pairs.x, pairs.lengths, torch.zeros_like(pairs.lengths), pairs.y)

@@ -133,7 +133,7 @@ def typeset(frame) -> tuple[int, int]:
 
 
 RIGHT, HOSTILE = "bruno-castellani", "dagny-solberg"
-COMMENT = "Right about $\\tanh'$; say what $\\rho(W) < 1$ adds. <b>See</b> (3.22)."
+COMMENT = "Right about $\\tanh'$; say what $\\rho(W) < 1$ adds. <b>See</b> (3.24)."
 
 
 @pytest.fixture(scope="module")
@@ -251,7 +251,7 @@ def test_the_feedback_page_shows_score_and_comment(instructor_seen):
     text = page.locator("body").inner_text()
     assert "(Score: 32.5 / 33.0)" in text
     assert "Written response (Score: 2.5 / 3.0)" in text
-    assert "<b>See</b> (3.22)" in text or "See (3.22)" in text
+    assert "<b>See</b> (3.24)" in text or "See (3.24)" in text
     assert "say what" in text
     count, errors = typeset(page)
     assert count >= 30

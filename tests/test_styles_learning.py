@@ -97,7 +97,7 @@ def meta_loss_one_by_one(W, y, theta, v, rate, mu, w):
 
 
 def meta_gradient_autograd(W, y, theta, v, rate, mu, w, second):
-    """Autograd in the place of (7.22)."""
+    """Autograd in the place of (7.18)."""
     W, y, x, u = (torch.tensor(a) for a in (W, y, theta, v))
     point = torch.tensor([rate, mu], dtype=W.dtype).requires_grad_()
     L = 0.0

@@ -508,7 +508,7 @@ def params_last_output(dh, do, x, h, h0):
 # Clipping.
 
 
-@slip("bptt.clip", "each array is clipped by its own norm", rung="probes", read="(3.23)")
+@slip("bptt.clip", "each array is clipped by its own norm", rung="probes", read="(3.26)")
 def clip_each(grads, max_norm):
     """The direction changes."""
     norms = [np.linalg.norm(g) for g in grads]
@@ -516,34 +516,34 @@ def clip_each(grads, max_norm):
     return clipped, np.sqrt(sum(n * n for n in norms))
 
 
-@slip("bptt.clip", "entries are clipped, not the norm", rung="probes", read="(3.23)")
+@slip("bptt.clip", "entries are clipped, not the norm", rung="probes", read="(3.26)")
 def clip_by_value(grads, max_norm):
     """np.clip changes the direction."""
     return [np.clip(g, -max_norm, max_norm) for g in grads], right.clip(grads, max_norm)[1]
 
 
-@slip("bptt.clip", "short gradients are stretched", rung="probes", read="(3.23)")
+@slip("bptt.clip", "short gradients are stretched", rung="probes", read="(3.26)")
 def clip_always(grads, max_norm):
     """min(1, ...) is missing."""
     norm = right.clip(grads, max_norm)[1]
     return [g * (max_norm / norm if norm else 1.0) for g in grads], norm
 
 
-@slip("bptt.clip", "the root is missing in the norm", rung="probes", read="(3.23)")
+@slip("bptt.clip", "the root is missing in the norm", rung="probes", read="(3.26)")
 def clip_square(grads, max_norm):
     """The squared norm is compared with max_norm."""
     norm = sum((g * g).sum() for g in grads)
     return [g * (min(1.0, max_norm / norm) if norm else 1.0) for g in grads], norm
 
 
-@slip("bptt.clip", "the norm after clipping is returned", rung="probes", read="(3.23)")
+@slip("bptt.clip", "the norm after clipping is returned", rung="probes", read="(3.26)")
 def clip_norm_after(grads, max_norm):
     """The norm before clipping is what one watches."""
     clipped, norm = right.clip(grads, max_norm)
     return clipped, min(norm, max_norm)
 
 
-@slip("bptt.clip", "the gradients are scaled in place", rung="arguments", read="(3.23)")
+@slip("bptt.clip", "the gradients are scaled in place", rung="arguments", read="(3.26)")
 def clip_in_place(grads, max_norm):
     """The caller's arrays change."""
     norm = right.clip(grads, max_norm)[1]
@@ -555,7 +555,7 @@ def clip_in_place(grads, max_norm):
 # Truncation.
 
 
-@slip("bptt.truncated", "the cut is one step too early", rung="probes", read="(3.24)")
+@slip("bptt.truncated", "the cut is one step too early", rung="probes", read="(3.27)")
 def truncated_early(do, h, W, V, k):
     """Cuts between t and t - 1 where t, not t - 1, is a multiple of k."""
     return _walk(
@@ -568,16 +568,16 @@ def truncated_early(do, h, W, V, k):
 
 @slip(
     "bptt.truncated",
-    "t counts from 1 in (3.24), from 0 in your loop",
+    "t counts from 1 in (3.27), from 0 in your loop",
     rung="probes",
-    read="(3.24)",
+    read="(3.27)",
 )
 def truncated_zero_based(do, h, W, V, k):
     """Cuts where the index of the receiving step, not its number, is a multiple of k."""
     return _walk(do, h, V, lambda total, t: ((1 - h[t] ** 2) * total) @ W * ((t - 1) % k != 0))
 
 
-@slip("bptt.truncated", "the chunks are counted from the end", rung="values", read="(3.24)")
+@slip("bptt.truncated", "the chunks are counted from the end", rung="values", read="(3.27)")
 def truncated_from_end(do, h, W, V, k):
     """Only the last chunk may be shorter."""
     steps = len(h)
@@ -589,13 +589,13 @@ def truncated_from_end(do, h, W, V, k):
     )
 
 
-@slip("bptt.truncated", "nothing is truncated", rung="probes", read="(3.24)")
+@slip("bptt.truncated", "nothing is truncated", rung="probes", read="(3.27)")
 def truncated_not(do, h, W, V, k):
     """k is not used."""
     return right.grad_h(do, h, W, V)
 
 
-@slip("bptt.truncated", "only the last chunk has gradients", rung="probes", read="(3.24)")
+@slip("bptt.truncated", "only the last chunk has gradients", rung="probes", read="(3.27)")
 def truncated_last_chunk(do, h, W, V, k):
     """Every chunk has its own losses."""
     dh = right.truncated(do, h, W, V, k)
@@ -603,7 +603,7 @@ def truncated_last_chunk(do, h, W, V, k):
     return dh
 
 
-@slip("bptt.truncated", "a sliding window instead of chunks", rung="probes", read="(3.24)")
+@slip("bptt.truncated", "a sliding window instead of chunks", rung="probes", read="(3.27)")
 def truncated_window(do, h, W, V, k):
     """Each loss goes back k steps, wherever it stands."""
     dh = np.zeros_like(h)
@@ -635,13 +635,13 @@ def _rtrl(g, x, h0, U, W, b, recursion=_every_term, late=False):
     return total[:, H : H + D], total[:, :H], total[:, -1]
 
 
-@slip("bptt.rtrl", "the influence of the past is dropped", rung="probes", read="(3.19)")
+@slip("bptt.rtrl", "the influence of the past is dropped", rung="probes", read="(3.20)")
 def rtrl_immediate(g, x, h0, U, W, b):
     """Only each step's own copy of the parameters counts."""
     return _rtrl(g, x, h0, U, W, b, lambda slope, W, P, copy: slope * copy)
 
 
-@slip("bptt.rtrl", "tanh' was dropped", rung="probes", read="(3.19)")
+@slip("bptt.rtrl", "tanh' was dropped", rung="probes", read="(3.20)")
 def rtrl_no_slope(g, x, h0, U, W, b):
     """As if the network were linear."""
     return _rtrl(
@@ -655,7 +655,7 @@ def rtrl_no_slope(g, x, h0, U, W, b):
     )
 
 
-@slip("bptt.rtrl", "tanh' does not multiply the past", rung="probes", read="(3.19)")
+@slip("bptt.rtrl", "tanh' does not multiply the past", rung="probes", read="(3.20)")
 def rtrl_half_slope(g, x, h0, U, W, b):
     """The brackets are missing."""
     return _rtrl(
@@ -669,7 +669,7 @@ def rtrl_half_slope(g, x, h0, U, W, b):
     )
 
 
-@slip("bptt.rtrl", "W is transposed", rung="probes", read="(3.19)")
+@slip("bptt.rtrl", "W is transposed", rung="probes", read="(3.20)")
 def rtrl_transposed(g, x, h0, U, W, b):
     """Forward in time it is W, not W'."""
     return _rtrl(
@@ -683,7 +683,7 @@ def rtrl_transposed(g, x, h0, U, W, b):
     )
 
 
-@slip("bptt.rtrl", "W's copy meets h(t), not h(t-1)", rung="probes", read="(3.19)")
+@slip("bptt.rtrl", "W's copy meets h(t), not h(t-1)", rung="probes", read="(3.20)")
 def rtrl_late_state(g, x, h0, U, W, b):
     """z(t) holds the previous state."""
     return _rtrl(
@@ -698,7 +698,7 @@ def rtrl_late_state(g, x, h0, U, W, b):
     )
 
 
-@slip("bptt.rtrl", "the own copy reaches every row, not only i = j", rung="probes", read="(3.19)")
+@slip("bptt.rtrl", "the own copy reaches every row, not only i = j", rung="probes", read="(3.20)")
 def rtrl_every_row(g, x, h0, U, W, b):
     """The 1 of i = j is missing."""
 
@@ -709,7 +709,7 @@ def rtrl_every_row(g, x, h0, U, W, b):
     return _rtrl(g, x, h0, U, W, b, recursion)
 
 
-@slip("bptt.rtrl", "the blocks of Theta are taken in another order", rung="probes", read="(3.19)")
+@slip("bptt.rtrl", "the blocks of Theta are taken in another order", rung="probes", read="(3.20)")
 def rtrl_blocks(g, x, h0, U, W, b):
     """Theta is [W U b]: its first H columns are W's, not U's."""
     dU, dW, db = _rtrl(g, x, h0, U, W, b)
@@ -718,7 +718,7 @@ def rtrl_blocks(g, x, h0, U, W, b):
     return dtheta[:, :D], dtheta[:, D : D + H], db
 
 
-@slip("bptt.rtrl", "tanh' does not multiply the own copy", rung="probes", read="(3.19)")
+@slip("bptt.rtrl", "tanh' does not multiply the own copy", rung="probes", read="(3.20)")
 def rtrl_past_slope(g, x, h0, U, W, b):
     """The brackets are missing."""
     return _rtrl(
@@ -732,7 +732,7 @@ def rtrl_past_slope(g, x, h0, U, W, b):
     )
 
 
-@slip("bptt.rtrl", "tanh' is taken at the previous state", rung="probes", read="(3.19)")
+@slip("bptt.rtrl", "tanh' is taken at the previous state", rung="probes", read="(3.20)")
 def rtrl_early_slope(g, x, h0, U, W, b):
     """The slope belongs to the new state, h(t)."""
     states = [h0, *right.forward(x, h0, U, W, b, np.zeros_like(W), np.zeros_like(b))[0]]
@@ -740,7 +740,7 @@ def rtrl_early_slope(g, x, h0, U, W, b):
     return _rtrl(g, x, h0, U, W, b, lambda slope, W, P, copy: _every_term(next(slopes), W, P, copy))
 
 
-@slip("bptt.rtrl", "only the last step's loss counts", rung="probes", read="(3.19)")
+@slip("bptt.rtrl", "only the last step's loss counts", rung="probes", read="(3.20)")
 def rtrl_last_loss(g, x, h0, U, W, b):
     """= where += is wanted: the sum over time is missing."""
     last = np.zeros_like(g)
@@ -748,25 +748,25 @@ def rtrl_last_loss(g, x, h0, U, W, b):
     return _rtrl(last, x, h0, U, W, b)
 
 
-@slip("bptt.rtrl", "h(0) is taken as zero", rung="probes", read="(3.19)")
+@slip("bptt.rtrl", "h(0) is taken as zero", rung="probes", read="(3.20)")
 def rtrl_no_initial_state(g, x, h0, U, W, b):
     """The initial state is an argument."""
     return _rtrl(g, x, np.zeros_like(h0), U, W, b)
 
 
-@slip("bptt.rtrl", "only the first sequence counts", rung="probes", read="(3.19)")
+@slip("bptt.rtrl", "only the first sequence counts", rung="probes", read="(3.20)")
 def rtrl_first_sequence(g, x, h0, U, W, b):
     """The sum over the batch is missing."""
     return _rtrl(g[:, :1], x[:, :1], h0[:1], U, W, b)
 
 
-@slip("bptt.rtrl", "a mean over the batch instead of a sum", rung="probes", read="(3.19)")
+@slip("bptt.rtrl", "a mean over the batch instead of a sum", rung="probes", read="(3.20)")
 def rtrl_batch_mean(g, x, h0, U, W, b):
     """Divides by B."""
     return tuple(grad / len(h0) for grad in _rtrl(g, x, h0, U, W, b))
 
 
-@slip("bptt.rtrl", "the batch is summed before it meets g", rung="probes", read="(3.19)")
+@slip("bptt.rtrl", "the batch is summed before it meets g", rung="probes", read="(3.20)")
 def rtrl_mixed(g, x, h0, U, W, b):
     """Each sequence has a derivative of its own."""
 
@@ -933,7 +933,7 @@ def train_average(params, x, y, mask, rate, momentum, max_norm):
     return _train(*args, update=lambda v, g: momentum * v + (1 - momentum) * g)
 
 
-@slip("bptt.train", "nothing is clipped", rung="probes", read="(3.23)")
+@slip("bptt.train", "nothing is clipped", rung="probes", read="(3.26)")
 def train_not_clipped(params, x, y, mask, rate, momentum, max_norm):
     """The norm of all five together is at most max_norm."""
     return _train(params, x, y, mask, rate, momentum, np.inf)

@@ -275,7 +275,7 @@ def adabound_swapped(theta, grad, m, s, t, rate, final, gamma, beta1, beta2, eps
 # Chebyshev.
 
 
-@slip("learning.chebyshev", "even multiples instead of odd ones", rung="probes", read="(7.9)")
+@slip("learning.chebyshev", "even multiples instead of odd ones", rung="probes", read="(7.10)")
 def chebyshev_even(low, high, T):
     """The zeros have 2t - 1; 2t gives the places of the extremes."""
     t = np.arange(1, T + 1)
@@ -283,27 +283,27 @@ def chebyshev_even(low, high, T):
     return rates, right.chebyshev(low, high, T)[1]
 
 
-@slip("learning.chebyshev", "the same rate at every step", rung="probes", read="(7.9)")
+@slip("learning.chebyshev", "the same rate at every step", rung="probes", read="(7.10)")
 def chebyshev_constant(low, high, T):
     """2 / (low + high) is the best single rate."""
     return np.full(T, 2 / (high + low)), ((high - low) / (high + low)) ** T
 
 
-@slip("learning.chebyshev", "the zeros instead of their inverses", rung="probes", read="(7.9)")
+@slip("learning.chebyshev", "the zeros instead of their inverses", rung="probes", read="(7.10)")
 def chebyshev_zeros(low, high, T):
     """A rate is one over a curvature."""
     rates, factor = right.chebyshev(low, high, T)
     return 1 / rates, factor
 
 
-@slip("learning.chebyshev", "the steps are in the opposite order", rung="probes", read="(7.9)")
+@slip("learning.chebyshev", "the steps are in the opposite order", rung="probes", read="(7.10)")
 def chebyshev_backwards(low, high, T):
     """With a plus before the cosine; as a set the rates are right."""
     rates, factor = right.chebyshev(low, high, T)
     return rates[::-1], factor
 
 
-@slip("learning.chebyshev", "T multiplies outside of cosh", rung="probes", read="(7.9)")
+@slip("learning.chebyshev", "T multiplies outside of cosh", rung="probes", read="(7.10)")
 def chebyshev_outside(low, high, T):
     """T belongs inside: cosh(T arcosh ...)."""
     rates, _ = right.chebyshev(low, high, T)
@@ -439,13 +439,13 @@ def _meta_loss(W, y, theta, v, rate, mu, w, before=False, factor=2, total=np.mea
     return found
 
 
-@slip("learning.meta_loss", "the loss before each step is taken", rung="probes", read="(7.10)")
+@slip("learning.meta_loss", "the loss before each step is taken", rung="probes", read="(7.14)")
 def meta_loss_before(W, y, theta, v, rate, mu, w):
     """The sum begins after the first step."""
     return _meta_loss(W, y, theta, v, rate, mu, w, before=True)
 
 
-@slip("learning.meta_loss", "the gradient lacks its factor 2", rung="probes", read="(7.20)")
+@slip("learning.meta_loss", "the gradient lacks its factor 2", rung="probes", read="(7.9)")
 def meta_loss_half(W, y, theta, v, rate, mu, w):
     """f is a square, without one half."""
     return _meta_loss(W, y, theta, v, rate, mu, w, factor=1)
@@ -457,25 +457,25 @@ def meta_loss_no_velocity(W, y, theta, v, rate, mu, w):
     return _meta_loss(W, y, theta, np.zeros_like(v), rate, mu, w)
 
 
-@slip("learning.meta_loss", "a mean over the entries, too", rung="probes", read="(7.20)")
+@slip("learning.meta_loss", "a mean over the entries, too", rung="probes", read="(7.9)")
 def meta_loss_entries(W, y, theta, v, rate, mu, w):
     """The norm's square is a sum over the M entries."""
     return _meta_loss(W, y, theta, v, rate, mu, w) / y.shape[1]
 
 
-@slip("learning.meta_loss", "a sum over the functions", rung="probes", read="(7.10)")
+@slip("learning.meta_loss", "a sum over the functions", rung="probes", read="(7.14)")
 def meta_loss_sum(W, y, theta, v, rate, mu, w):
     """The expectation is a mean."""
     return _meta_loss(W, y, theta, v, rate, mu, w, total=np.sum)
 
 
-@slip("learning.meta_loss", "a mean over the steps", rung="probes", read="(7.10)")
+@slip("learning.meta_loss", "a mean over the steps", rung="probes", read="(7.14)")
 def meta_loss_steps(W, y, theta, v, rate, mu, w):
     """Steps are summed with their weights."""
     return _meta_loss(W, y, theta, v, rate, mu, w) / len(w)
 
 
-@slip("learning.meta_loss", "the last loss alone", rung="values", read="(7.10)")
+@slip("learning.meta_loss", "the last loss alone", rung="values", read="(7.14)")
 def meta_loss_last(W, y, theta, v, rate, mu, w):
     """Every step counts."""
     return _meta_loss(W, y, theta, v, rate, mu, np.concatenate([0 * w[:-1], w[-1:]]))
@@ -500,37 +500,37 @@ def _meta_gradient(W, y, theta, v, rate, mu, w, second, mean=True, whole=True, s
     return drate, dmu
 
 
-@slip("learning.meta_gradient", "second derivatives are always kept", rung="probes", read="(7.22)")
+@slip("learning.meta_gradient", "second derivatives are always kept", rung="probes", read="(7.18)")
 def meta_gradient_always(W, y, theta, v, rate, mu, w, second):
     """With second=False the term with H is left out."""
     return _meta_gradient(W, y, theta, v, rate, mu, w, True)
 
 
-@slip("learning.meta_gradient", "second derivatives are never kept", rung="probes", read="(7.22)")
+@slip("learning.meta_gradient", "second derivatives are never kept", rung="probes", read="(7.18)")
 def meta_gradient_never(W, y, theta, v, rate, mu, w, second):
     """With second=True H nu belongs to lambda."""
     return _meta_gradient(W, y, theta, v, rate, mu, w, False)
 
 
-@slip("learning.meta_gradient", "the functions are not averaged", rung="probes", read="(7.22)")
+@slip("learning.meta_gradient", "the functions are not averaged", rung="probes", read="(7.18)")
 def meta_gradient_sum(W, y, theta, v, rate, mu, w, second):
     """Weights are divided by F."""
     return _meta_gradient(W, y, theta, v, rate, mu, w, second, mean=False)
 
 
-@slip("learning.meta_gradient", "later losses are forgotten", rung="probes", read="(7.22)")
+@slip("learning.meta_gradient", "later losses are forgotten", rung="probes", read="(7.18)")
 def meta_gradient_greedy(W, y, theta, v, rate, mu, w, second):
     """lambda(t) also holds lambda(t+1)."""
     return _meta_gradient(W, y, theta, v, rate, mu, w, second, whole=False)
 
 
-@slip("learning.meta_gradient", "dmu meets the new velocity", rung="probes", read="(7.22)")
+@slip("learning.meta_gradient", "dmu meets the new velocity", rung="probes", read="(7.18)")
 def meta_gradient_new_velocity(W, y, theta, v, rate, mu, w, second):
     """mu multiplies v(t-1)."""
     return _meta_gradient(W, y, theta, v, rate, mu, w, second, shift=1)
 
 
-@slip("learning.meta_gradient", "the velocity's own road is left out", rung="probes", read="(7.22)")
+@slip("learning.meta_gradient", "the velocity's own road is left out", rung="probes", read="(7.18)")
 def meta_gradient_no_carry(W, y, theta, v, rate, mu, w, second):
     """nu(t) also holds mu nu(t+1)."""
     return _meta_gradient(W, y, theta, v, rate, mu, w, second, carry=0.0)
@@ -559,39 +559,39 @@ def _chunks(
     return np.array(phis), theta
 
 
-@slip("learning.train_in_chunks", "the velocity is forgotten", rung="probes", read="(7.18)")
+@slip("learning.train_in_chunks", "the velocity is forgotten", rung="probes", read="(7.19)")
 def chunks_forget(W, y, theta, rate, mu, k, T, eta):
     """theta and v go on across the border."""
     return _chunks(W, y, theta, rate, mu, k, T, eta, forget=True)
 
 
-@slip("learning.train_in_chunks", "every chunk starts anew", rung="probes", read="(7.18)")
+@slip("learning.train_in_chunks", "every chunk starts anew", rung="probes", read="(7.19)")
 def chunks_restart(W, y, theta, rate, mu, k, T, eta):
     """A chunk begins where the last one ended."""
     return _chunks(W, y, theta, rate, mu, k, T, eta, restart=True)
 
 
 @slip(
-    "learning.train_in_chunks", "phi changes before the chunk is run", rung="probes", read="(7.18)"
+    "learning.train_in_chunks", "phi changes before the chunk is run", rung="probes", read="(7.19)"
 )
 def chunks_early(W, y, theta, rate, mu, k, T, eta):
     """A chunk's steps use the parameters that it began with."""
     return _chunks(W, y, theta, rate, mu, k, T, eta, late=True)
 
 
-@slip("learning.train_in_chunks", "the training goes uphill", rung="probes", read="(7.18)")
+@slip("learning.train_in_chunks", "the training goes uphill", rung="probes", read="(7.19)")
 def chunks_uphill(W, y, theta, rate, mu, k, T, eta):
     """Descent has a minus."""
     return _chunks(W, y, theta, rate, mu, k, T, eta, sign=1)
 
 
-@slip("learning.train_in_chunks", "second derivatives are left out", rung="probes", read="(7.18)")
+@slip("learning.train_in_chunks", "second derivatives are left out", rung="probes", read="(7.19)")
 def chunks_first_order(W, y, theta, rate, mu, k, T, eta):
     """Here they are kept."""
     return _chunks(W, y, theta, rate, mu, k, T, eta, second=False)
 
 
-@slip("learning.train_in_chunks", "a mean over the steps of a chunk", rung="probes", read="(7.18)")
+@slip("learning.train_in_chunks", "a mean over the steps of a chunk", rung="probes", read="(7.19)")
 def chunks_mean(W, y, theta, rate, mu, k, T, eta):
     """All weights are 1: a sum over the steps."""
     return _chunks(W, y, theta, rate, mu, k, T, eta, mean=True)
@@ -625,7 +625,7 @@ def _learned(W, y, theta, phi, T, second, cut=False, total="mean", before_step=F
     "learning.learned_meta_gradient",
     "theta is detached, not the gradient",
     rung="probes",
-    read="(7.16)",
+    read="(7.17)",
 )
 def learned_greedy(W, y, theta, phi, T, second):
     """Each step is then judged by its own loss alone."""
@@ -636,7 +636,7 @@ def learned_greedy(W, y, theta, phi, T, second):
     "learning.learned_meta_gradient",
     "second derivatives are always kept",
     rung="probes",
-    read="(7.16)",
+    read="(7.17)",
 )
 def learned_always(W, y, theta, phi, T, second):
     """With second=False the gradients that the rule reads are constants."""
@@ -647,7 +647,7 @@ def learned_always(W, y, theta, phi, T, second):
     "learning.learned_meta_gradient",
     "second derivatives are never kept",
     rung="probes",
-    read="(7.14)",
+    read="(7.15)",
 )
 def learned_never(W, y, theta, phi, T, second):
     """With second=True nothing is detached."""
@@ -658,7 +658,7 @@ def learned_never(W, y, theta, phi, T, second):
     "learning.learned_meta_gradient",
     "the loss before each step is taken",
     rung="probes",
-    read="(7.10)",
+    read="(7.14)",
 )
 def learned_before(W, y, theta, phi, T, second):
     """The sum begins after the first step; before it nothing depends on phi."""
@@ -669,14 +669,14 @@ def learned_before(W, y, theta, phi, T, second):
     "learning.learned_meta_gradient",
     "the rule's state is detached",
     rung="probes",
-    read="(7.15)",
+    read="(7.16)",
 )
 def learned_loose(W, y, theta, phi, T, second):
     """The state hands the gradient on to earlier steps."""
     return _learned(W, y, theta, phi, T, second, loose=True)
 
 
-@slip("learning.learned_meta_gradient", "a sum over the functions", rung="probes", read="(7.10)")
+@slip("learning.learned_meta_gradient", "a sum over the functions", rung="probes", read="(7.14)")
 def learned_sum(W, y, theta, phi, T, second):
     """The expectation is a mean."""
     return _learned(W, y, theta, phi, T, second, total="sum")
@@ -693,20 +693,20 @@ def _tuned(train, test, choose=None, column=-1, middle=np.median):
 
 
 @slip(
-    "learning.tuned", "the rate is chosen on the held-out functions", rung="probes", read="(7.19)"
+    "learning.tuned", "the rate is chosen on the held-out functions", rung="probes", read="(7.21)"
 )
 def tuned_on_test(train, test):
     """The training functions choose."""
     return _tuned(train, test, choose="test")
 
 
-@slip("learning.tuned", "a mean chooses the rate, not a median", rung="probes", read="(7.19)")
+@slip("learning.tuned", "a mean chooses the rate, not a median", rung="probes", read="(7.21)")
 def tuned_mean(train, test):
     """One outlier decides a mean."""
     return _tuned(train, test, middle=np.mean)
 
 
-@slip("learning.tuned", "the whole curve chooses the rate", rung="probes", read="(7.19)")
+@slip("learning.tuned", "the whole curve chooses the rate", rung="probes", read="(7.21)")
 def tuned_curve(train, test):
     """The last loss is what the text asks for."""
     train, test = (np.where(np.isnan(a), np.inf, a) for a in (train, test))
@@ -718,7 +718,7 @@ def _quartiles(runs, quantile=np.quantile):
     return quantile(runs, [0.25, 0.5, 0.75], axis=0)
 
 
-@slip("learning.tuned", "runs that diverged are left out", rung="properties", read="(7.19)")
+@slip("learning.tuned", "runs that diverged are left out", rung="properties", read="(7.21)")
 def tuned_survivors(train, test):
     """A run that has left the numbers is the worst, not no run."""
     best = int(np.nanargmin(np.nanmedian(train[:, :, -1], axis=1)))
@@ -726,7 +726,7 @@ def tuned_survivors(train, test):
 
 
 @slip(
-    "learning.tuned", "held-out runs that diverged are left out", rung="properties", read="(7.19)"
+    "learning.tuned", "held-out runs that diverged are left out", rung="properties", read="(7.21)"
 )
 def tuned_held_out_survivors(train, test):
     """They count as the worst: the quartiles are those of all runs."""
@@ -735,7 +735,7 @@ def tuned_held_out_survivors(train, test):
 
 
 @slip(
-    "learning.tuned", "nan is left in: it is no number to sort by", rung="properties", read="(7.19)"
+    "learning.tuned", "nan is left in: it is no number to sort by", rung="properties", read="(7.21)"
 )
 def tuned_left_in(train, test):
     """A median with nan is nan, and np.argmin takes the first nan for the smallest."""
@@ -743,7 +743,7 @@ def tuned_left_in(train, test):
     return best, *_quartiles(test[best])
 
 
-@slip("learning.tuned", "a run that diverged counts as 0", rung="properties", read="(7.19)")
+@slip("learning.tuned", "a run that diverged counts as 0", rung="properties", read="(7.21)")
 def tuned_as_zero(train, test):
     """np.nan_to_num makes 0 of nan: the best of all losses."""
     train, test = (np.nan_to_num(a, nan=0.0, posinf=np.inf) for a in (train, test))

@@ -450,7 +450,7 @@ def _decode(step, attend, params, s0, y0, y, E, V, b, kind):
     "seq2seq.decode",
     "each step gets its own target: the answer goes in",
     rung="probes",
-    read="(6.14)",
+    read="(6.15)",
 )
 def decode_peeks(*args):
     """Step t gets y(t-1)."""
@@ -461,7 +461,7 @@ def decode_peeks(*args):
     "seq2seq.decode",
     "the network's own symbols go in, not the true ones",
     rung="probes",
-    read="(6.14)",
+    read="(6.15)",
 )
 def decode_own(*args):
     """Teacher forcing: the true previous symbol."""
@@ -472,14 +472,14 @@ def decode_own(*args):
     "seq2seq.decode",
     "the output has a context of its own, made with the new state",
     rung="probes",
-    read="(6.13), (6.15)",
+    read="(6.14), (6.16)",
 )
 def decode_late_query(*args):
     """One context for a step, from the state before it."""
     return _decode(*args, "late query")
 
 
-@slip("seq2seq.decode", "the output does not see the context", rung="probes", read="(6.15)")
+@slip("seq2seq.decode", "the output does not see the context", rung="probes", read="(6.16)")
 def decode_blind_output(*args):
     """V reads the state and the context."""
     return _decode(*args, "blind output")
@@ -489,26 +489,26 @@ def decode_blind_output(*args):
     "seq2seq.decode",
     "the output reads context and state in the other order",
     rung="probes",
-    read="(6.15)",
+    read="(6.16)",
 )
 def decode_output_turned(*args):
     """The state first, then the context."""
     return _decode(*args, "output turned")
 
 
-@slip("seq2seq.decode", "the output reads the state before the step", rung="probes", read="(6.15)")
+@slip("seq2seq.decode", "the output reads the state before the step", rung="probes", read="(6.16)")
 def decode_old_state(*args):
     """The one that this step has made."""
     return _decode(*args, "old state")
 
 
-@slip("seq2seq.decode", "nothing goes into the first step", rung="probes", read="(6.14)")
+@slip("seq2seq.decode", "nothing goes into the first step", rung="probes", read="(6.15)")
 def decode_zero_first(*args):
     """y(0) has a row in E like every symbol."""
     return _decode(*args, "zero first")
 
 
-@slip("seq2seq.decode", "every step starts at s(0)", rung="probes", read="(6.14)")
+@slip("seq2seq.decode", "every step starts at s(0)", rung="probes", read="(6.15)")
 def decode_not_carried(*args):
     """A step gets the state that the step before has made."""
     return _decode(*args, "not carried")
@@ -518,7 +518,7 @@ def decode_not_carried(*args):
     "seq2seq.decode",
     "context and symbol go in in the other order",
     rung="probes",
-    read="(6.14)",
+    read="(6.15)",
 )
 def decode_context_first(step, attend, params, s0, y0, y, E, V, b):
     """The symbol first."""
@@ -536,14 +536,14 @@ def decode_context_first(step, attend, params, s0, y0, y, E, V, b):
 LOSS = "seq2seq.masked_cross_entropy"
 
 
-@slip(LOSS, "the sum, not the mean", rung="probes", read="(6.16)", part="loss")
+@slip(LOSS, "the sum, not the mean", rung="probes", read="(6.17)", part="loss")
 def loss_sum(o, y, mask):
     """Divided by the number of symbols that count."""
     loss, do = right.masked_cross_entropy(o, y, mask)
     return loss * mask.sum(), do
 
 
-@slip(LOSS, "divided by all T B entries, padding too", rung="probes", read="(6.16)", part="loss")
+@slip(LOSS, "divided by all T B entries, padding too", rung="probes", read="(6.17)", part="loss")
 def loss_over_padding(o, y, mask):
     """Divided by the number of symbols that count."""
     loss, do = right.masked_cross_entropy(o, y, mask)
@@ -554,7 +554,7 @@ def loss_over_padding(o, y, mask):
     LOSS,
     "the mean of the sequences' means: short sequences weigh more",
     rung="probes",
-    read="(6.16)",
+    read="(6.17)",
     part="loss",
 )
 def loss_mean_of_means(o, y, mask):
@@ -567,13 +567,13 @@ def loss_mean_of_means(o, y, mask):
     return loss, np.concatenate([do for _, do in one], axis=1) / o.shape[1]
 
 
-@slip(LOSS, "the padding counts", rung="probes", read="(6.16)", part="loss")
+@slip(LOSS, "the padding counts", rung="probes", read="(6.17)", part="loss")
 def loss_with_padding(o, y, mask):
     """The mask takes it out."""
     return right.masked_cross_entropy(o, y, np.ones_like(mask))
 
 
-@slip(LOSS, "the gradient is not masked", rung="probes", read="(6.17)", part="do")
+@slip(LOSS, "the gradient is not masked", rung="probes", read="(6.18)", part="do")
 def loss_gradient_in_padding(o, y, mask):
     """What does not count has gradient 0."""
     loss, _ = right.masked_cross_entropy(o, y, mask)
@@ -585,7 +585,7 @@ def loss_gradient_in_padding(o, y, mask):
     LOSS,
     "the gradient is that of the sum: it is not divided by N",
     rung="probes",
-    read="(6.17)",
+    read="(6.18)",
     part="do",
 )
 def loss_gradient_of_sum(o, y, mask):
@@ -598,7 +598,7 @@ def loss_gradient_of_sum(o, y, mask):
     LOSS,
     "the largest output is not taken out before exp: it overflows",
     rung="properties",
-    read="(6.16)",
+    read="(6.17)",
     part="loss",
 )
 def loss_overflows(o, y, mask):
@@ -625,7 +625,7 @@ def _by_softmax(o, y, mask, guard=0.0, axis=-1):
     LOSS,
     "the logarithm of the softmax: of a probability that has become 0 it is infinite",
     rung="properties",
-    read="(6.16)",
+    read="(6.17)",
     part="loss",
 )
 def loss_log_of_softmax(*args):
@@ -637,7 +637,7 @@ def loss_log_of_softmax(*args):
     LOSS,
     "a small number guards the logarithm of the softmax: it makes unlikely targets cheap",
     rung="properties",
-    read="(6.16)",
+    read="(6.17)",
     part="loss",
 )
 def loss_guarded(*args):
@@ -649,7 +649,7 @@ def loss_guarded(*args):
     LOSS,
     "one maximum for everything: where the outputs are lower, exp gives 0",
     rung="properties",
-    read="(6.16)",
+    read="(6.17)",
     part="loss",
 )
 def loss_one_maximum(*args):
@@ -672,7 +672,7 @@ def _greedy(step, state, begin, end, limit, kind=""):
     return y, logp
 
 
-@slip("seq2seq.greedy", "the search goes on behind the end", rung="probes", read="(6.18)")
+@slip("seq2seq.greedy", "the search goes on behind the end", rung="probes", read="(6.19)")
 def greedy_goes_on(*args):
     """The end symbol ends it."""
     return _greedy(*args, kind="on")
@@ -680,20 +680,20 @@ def greedy_goes_on(*args):
 
 @slip(
     "seq2seq.greedy", "every step gets the begin symbol, not what came out", rung="probes",
-    read="(6.19)",
+    read="(6.20)",
 )  # fmt: skip
 def greedy_same_input(*args):
     """What has come out goes in."""
     return _greedy(*args, kind="same input")
 
 
-@slip("seq2seq.greedy", "every step gets the first state", rung="probes", read="(6.19)")
+@slip("seq2seq.greedy", "every step gets the first state", rung="probes", read="(6.20)")
 def greedy_not_carried(*args):
     """A step gets the state that the step before has made."""
     return _greedy(*args, kind="not carried")
 
 
-@slip("seq2seq.greedy", "the end is not among the symbols", rung="probes", read="(6.18)")
+@slip("seq2seq.greedy", "the end is not among the symbols", rung="probes", read="(6.19)")
 def greedy_without_end(step, state, begin, end, limit):
     """It is the last one."""
     y, logp = right.greedy(step, state, begin, end, limit)
@@ -704,7 +704,7 @@ def greedy_without_end(step, state, begin, end, limit):
     "seq2seq.greedy",
     "the end counts neither as a symbol nor in log P",
     rung="probes",
-    read="(6.18)",
+    read="(6.19)",
 )
 def greedy_end_dropped(step, state, begin, end, limit):
     """It is the last one."""
@@ -719,14 +719,14 @@ def greedy_end_dropped(step, state, begin, end, limit):
     return y, logp
 
 
-@slip("seq2seq.greedy", "the begin symbol stands among the symbols", rung="probes", read="(6.19)")
+@slip("seq2seq.greedy", "the begin symbol stands among the symbols", rung="probes", read="(6.20)")
 def greedy_with_begin(step, state, begin, end, limit):
     """It went in, it did not come out."""
     y, logp = right.greedy(step, state, begin, end, limit - 1)
     return [begin, *y], logp
 
 
-@slip("seq2seq.greedy", "probabilities come back, not logarithms", rung="probes", read="(6.18)")
+@slip("seq2seq.greedy", "probabilities come back, not logarithms", rung="probes", read="(6.19)")
 def greedy_probability(*args):
     """The sum of the logarithms."""
     y, logp = right.greedy(*args)
@@ -737,7 +737,7 @@ def greedy_probability(*args):
     "seq2seq.greedy",
     "it stops before the first step if begin and end are one symbol",
     rung="properties",
-    read="(6.19)",
+    read="(6.20)",
 )
 def greedy_begin_ends(step, state, begin, end, limit):
     """Only what has come out can end it."""
@@ -785,13 +785,13 @@ def _beam(step, state, begin, end, width, limit, length_penalty, kind=""):
     return y, score
 
 
-@slip("seq2seq.beam_search", "the width is not used: greedy search", rung="probes", read="(6.20)")
+@slip("seq2seq.beam_search", "the width is not used: greedy search", rung="probes", read="(6.21)")
 def beam_greedy(step, state, begin, end, width, limit, length_penalty):
     """The best `width` beginnings are kept."""
     return right.beam_search(step, state, begin, end, 1, limit, length_penalty)
 
 
-@slip("seq2seq.beam_search", "the length penalty is not used", rung="probes", read="(6.21)")
+@slip("seq2seq.beam_search", "the length penalty is not used", rung="probes", read="(6.22)")
 def beam_no_penalty(step, state, begin, end, width, limit, length_penalty):
     """log P divided by a power of the length."""
     return right.beam_search(step, state, begin, end, width, limit, 0.0)
@@ -801,7 +801,7 @@ def beam_no_penalty(step, state, begin, end, width, limit, length_penalty):
     "seq2seq.beam_search",
     "the score is divided by the length, but the choice goes by log P",
     rung="probes",
-    read="(6.21)",
+    read="(6.22)",
 )
 def beam_chosen_by_logp(*args):
     """The best score wins."""
@@ -812,14 +812,14 @@ def beam_chosen_by_logp(*args):
     "seq2seq.beam_search",
     "the search stops at the first sequence that ends",
     rung="probes",
-    read="(6.20)",
+    read="(6.21)",
 )
 def beam_first_finished(*args):
     """Others may still become better."""
     return _beam(*args, kind="first finished")
 
 
-@slip("seq2seq.beam_search", "the end does not count for the length", rung="probes", read="(6.21)")
+@slip("seq2seq.beam_search", "the end does not count for the length", rung="probes", read="(6.22)")
 def beam_length_without_end(*args):
     """It is a symbol like the others."""
     return _beam(*args, kind="without end")
@@ -829,7 +829,7 @@ def beam_length_without_end(*args):
     "seq2seq.beam_search",
     "all beginnings go on from the state of the last one",
     rung="values",
-    read="(6.20)",
+    read="(6.21)",
 )
 def beam_one_state(*args):
     """Each beginning has a state of its own."""
@@ -840,7 +840,7 @@ def beam_one_state(*args):
     "seq2seq.beam_search",
     "each beginning keeps `width` of its own: they multiply",
     rung="probes",
-    read="(6.20)",
+    read="(6.21)",
 )
 def beam_each_its_own(*args):
     """All extensions compete for the `width` places."""
@@ -851,7 +851,7 @@ def beam_each_its_own(*args):
     "seq2seq.beam_search",
     "what the limit cuts off is left out",
     rung="properties",
-    read="(6.21)",
+    read="(6.22)",
 )
 def beam_finished_only(*args):
     """What is still alive at the limit competes, too."""
@@ -862,7 +862,7 @@ def beam_finished_only(*args):
     "seq2seq.beam_search",
     "what has ended still takes a place in the beam",
     rung="probes",
-    read="(6.20)",
+    read="(6.21)",
 )
 def beam_keeps_its_place(*args):
     """It is set aside, and `width` of the extensions are kept."""
@@ -873,7 +873,7 @@ def beam_keeps_its_place(*args):
     "seq2seq.beam_search",
     "the beam is narrower by one for each that has ended",
     rung="probes",
-    read="(6.20)",
+    read="(6.21)",
 )
 def beam_narrowing(*args):
     """At each step `width` of the extensions are kept."""
@@ -884,7 +884,7 @@ def beam_narrowing(*args):
     "seq2seq.beam_search",
     "the search stops before all have ended",
     rung="probes",
-    read="(6.20)",
+    read="(6.21)",
 )
 def beam_enough(*args):
     """`width` finished ones are not enough: one that is alive may become better."""
@@ -895,7 +895,7 @@ def beam_enough(*args):
     "seq2seq.beam_search",
     "it stops before the first step if begin and end are one symbol",
     rung="properties",
-    read="(6.20)",
+    read="(6.21)",
 )
 def beam_begin_ends(step, state, begin, end, width, limit, length_penalty):
     """Only what has come out can end it."""
@@ -942,31 +942,31 @@ def _bleu(candidates, references, kind=""):
     return brevity * np.exp(np.log(right_ / made).mean())
 
 
-@slip("seq2seq.bleu", "the counts are not clipped", rung="probes", read="(6.22)")
+@slip("seq2seq.bleu", "the counts are not clipped", rung="probes", read="(6.23)")
 def bleu_not_clipped(candidates, references):
     """An n-gram counts no more often than it stands in a reference."""
     return _bleu(candidates, references, "not clipped")
 
 
-@slip("seq2seq.bleu", "the brevity penalty is missing", rung="probes", read="(6.23)")
+@slip("seq2seq.bleu", "the brevity penalty is missing", rung="probes", read="(6.24)")
 def bleu_no_brevity(candidates, references):
     """Too short is too good."""
     return _bleu(candidates, references, "no brevity")
 
 
-@slip("seq2seq.bleu", "the counts of several references are added", rung="probes", read="(6.22)")
+@slip("seq2seq.bleu", "the counts of several references are added", rung="probes", read="(6.23)")
 def bleu_added(candidates, references):
     """The largest of them."""
     return _bleu(candidates, references, "added")
 
 
-@slip("seq2seq.bleu", "the arithmetic mean, not the geometric", rung="probes", read="(6.24)")
+@slip("seq2seq.bleu", "the arithmetic mean, not the geometric", rung="probes", read="(6.25)")
 def bleu_arithmetic(candidates, references):
     """The mean of the logarithms."""
     return _bleu(candidates, references, "arithmetic")
 
 
-@slip("seq2seq.bleu", "n-grams up to 2 only", rung="probes", read="(6.24)")
+@slip("seq2seq.bleu", "n-grams up to 2 only", rung="probes", read="(6.25)")
 def bleu_bigrams(candidates, references):
     """1 to 4."""
     return _bleu(candidates, references, "bigrams")
@@ -976,7 +976,7 @@ def bleu_bigrams(candidates, references):
     "seq2seq.bleu",
     "the mean of the sentences' scores, not one score of the corpus",
     rung="probes",
-    read="(6.22)",
+    read="(6.23)",
 )
 def bleu_by_sentence(candidates, references):
     """Add the counts of all sentences, then divide."""
@@ -984,7 +984,7 @@ def bleu_by_sentence(candidates, references):
     return float(np.mean([right.bleu([one], [answers]) for one, answers in pairs]))
 
 
-@slip("seq2seq.bleu", "the longest reference counts for the length", rung="probes", read="(6.23)")
+@slip("seq2seq.bleu", "the longest reference counts for the length", rung="probes", read="(6.24)")
 def bleu_longest(candidates, references):
     """The nearest in length."""
     return _bleu(candidates, references, "longest")
@@ -994,20 +994,20 @@ def bleu_longest(candidates, references):
     "seq2seq.bleu",
     "of two references as far away, the longer one counts for the length",
     rung="properties",
-    read="(6.23)",
+    read="(6.24)",
 )
 def bleu_farther(candidates, references):
     """The shorter one, by convention."""
     return _bleu(candidates, references, "farther")
 
 
-@slip("seq2seq.bleu", "the counts are smoothed by 1", rung="probes", read="(6.24)")
+@slip("seq2seq.bleu", "the counts are smoothed by 1", rung="probes", read="(6.25)")
 def bleu_smoothed(candidates, references):
     """BLEU of a corpus has no smoothing."""
     return _bleu(candidates, references, "smoothed")
 
 
-@slip("seq2seq.bleu", "no min: what is too long gets more than 1", rung="probes", read="(6.23)")
+@slip("seq2seq.bleu", "no min: what is too long gets more than 1", rung="probes", read="(6.24)")
 def bleu_bonus(candidates, references):
     """At most 1."""
     return _bleu(candidates, references, "bonus")
@@ -1017,7 +1017,7 @@ def bleu_bonus(candidates, references):
     "seq2seq.bleu",
     "0 as soon as one sentence has no n-gram right, not the whole corpus",
     rung="probes",
-    read="(6.22)",
+    read="(6.23)",
 )
 def bleu_any_zero(candidates, references):
     """Add the counts of all sentences; then look for 0."""
@@ -1030,19 +1030,19 @@ def bleu_any_zero(candidates, references):
 # Scans.
 
 
-@slip("seq2seq.scan", "h(0) is left out", rung="probes", read="(6.25)")
+@slip("seq2seq.scan", "h(0) is left out", rung="probes", read="(6.26)")
 def scan_no_h0(a, b, h0):
     """It enters at the first step."""
     return right.scan(a, b, np.zeros_like(h0))
 
 
-@slip("seq2seq.scan", "each state is that before its step", rung="probes", read="(6.25)")
+@slip("seq2seq.scan", "each state is that before its step", rung="probes", read="(6.26)")
 def scan_exclusive(a, b, h0):
     """h(t) has step t in it."""
     return np.concatenate([h0[None], right.scan(a, b, h0)[:-1]])
 
 
-@slip("seq2seq.scan", "a is taken at the step before", rung="probes", read="(6.25)")
+@slip("seq2seq.scan", "a is taken at the step before", rung="probes", read="(6.26)")
 def scan_late_a(a, b, h0):
     """a(t) multiplies h(t-1)."""
     return right.scan(np.concatenate([np.ones_like(a[:1]), a[:-1]]), b, h0)
@@ -1052,7 +1052,7 @@ def scan_late_a(a, b, h0):
     "seq2seq.scan",
     "the a are not joined: only those of neighbours count",
     rung="probes",
-    read="(6.26)",
+    read="(6.27)",
 )
 def scan_a_not_joined(a, b, h0):
     """Two pieces make one piece: a2 a1, and a2 b1 + b2."""
@@ -1068,7 +1068,7 @@ def scan_a_not_joined(a, b, h0):
     "seq2seq.scan",
     "everything is divided by the product of the a, which may be 0",
     rung="properties",
-    read="(6.27)",
+    read="(6.28)",
 )
 def scan_divided(a, b, h0):
     """True on paper; in floating point the product of many a is 0."""
@@ -1077,7 +1077,7 @@ def scan_divided(a, b, h0):
         return product * (h0 + np.cumsum(b / product, axis=0))
 
 
-@slip("seq2seq.scan", "a loop over time", rung="properties", read="(6.27)")
+@slip("seq2seq.scan", "a loop over time", rung="properties", read="(6.28)")
 def scan_loop(a, b, h0):
     """About log2 T sweeps over whole arrays."""
     h, states = h0, []
@@ -1092,31 +1092,31 @@ def _mingru(x, h0, Uz, bz, Un, bn, take=lambda z, n: (1 - z, z * n), squash=lamb
     return right.scan(*take(z, squash(x @ Un.T + bn)), h0)
 
 
-@slip("seq2seq.mingru", "z keeps the old instead of taking the new", rung="probes", read="(6.28)")
+@slip("seq2seq.mingru", "z keeps the old instead of taking the new", rung="probes", read="(6.31)")
 def mingru_keeps(*args):
     """z is the share of the candidate."""
     return _mingru(*args, take=lambda z, n: (z, (1 - z) * n))
 
 
-@slip("seq2seq.mingru", "the candidate goes through tanh", rung="probes", read="(6.28)")
+@slip("seq2seq.mingru", "the candidate goes through tanh", rung="probes", read="(6.31)")
 def mingru_tanh(*args):
     """It is linear in x."""
     return _mingru(*args, squash=np.tanh)
 
 
-@slip("seq2seq.mingru", "the candidate is added whole", rung="probes", read="(6.28)")
+@slip("seq2seq.mingru", "the candidate is added whole", rung="probes", read="(6.31)")
 def mingru_whole(*args):
     """z times the candidate."""
     return _mingru(*args, take=lambda z, n: (1 - z, n))
 
 
-@slip("seq2seq.mingru", "nothing is forgotten: h + z n", rung="probes", read="(6.28)")
+@slip("seq2seq.mingru", "nothing is forgotten: h + z n", rung="probes", read="(6.31)")
 def mingru_adds(*args):
     """The old state is multiplied by 1 - z."""
     return _mingru(*args, take=lambda z, n: (np.ones_like(z), z * n))
 
 
-@slip("seq2seq.mingru", "h(0) is taken as zero", rung="probes", read="(6.28)")
+@slip("seq2seq.mingru", "h(0) is taken as zero", rung="probes", read="(6.31)")
 def mingru_no_h0(x, h0, *weights):
     """The initial state is an argument."""
     return _mingru(x, np.zeros_like(h0), *weights)
@@ -1136,7 +1136,7 @@ class TwinNoMask(right.Seq2Seq):
         return super().attend(s, states, torch.full_like(lengths, len(states)))
 
 
-@slip(TWIN, "each step gets its own target: the answer goes in", rung="probes", read="(6.14)")
+@slip(TWIN, "each step gets its own target: the answer goes in", rung="probes", read="(6.15)")
 class TwinPeeks(right.Seq2Seq):
     """Step t gets y(t-1)."""
 
@@ -1145,7 +1145,7 @@ class TwinPeeks(right.Seq2Seq):
         return super().forward(x, lengths, y[0], torch.cat([y[1:], y[-1:]]))
 
 
-@slip(TWIN, "the network's own symbols go in, not the true ones", rung="probes", read="(6.14)")
+@slip(TWIN, "the network's own symbols go in, not the true ones", rung="probes", read="(6.15)")
 class TwinOwn(right.Seq2Seq):
     """Teacher forcing: the true previous symbol."""
 
@@ -1185,7 +1185,7 @@ class TwinOverBatch(right.Seq2Seq):
         return context, alpha
 
 
-@slip(TWIN, "the output does not see the context", rung="probes", read="(6.15)")
+@slip(TWIN, "the output does not see the context", rung="probes", read="(6.16)")
 class TwinBlindOutput(right.Seq2Seq):
     """The output reads the state and the context."""
 
@@ -1200,7 +1200,7 @@ class TwinBlindOutput(right.Seq2Seq):
     TWIN,
     "the output has a context of its own, asked for with the new state",
     rung="probes",
-    read="(6.13), (6.15)",
+    read="(6.14), (6.16)",
 )
 class TwinAsksAgain(right.Seq2Seq):
     """One context for a step, from the state before it."""
@@ -1213,7 +1213,7 @@ class TwinAsksAgain(right.Seq2Seq):
         return s, self.output(torch.cat([s, c], -1)), alpha
 
 
-@slip(TWIN, "the gradient does not reach the source", rung="probes", read="(6.13)")
+@slip(TWIN, "the gradient does not reach the source", rung="probes", read="(6.14)")
 class TwinDetached(right.Seq2Seq):
     """The encoder learns through the context."""
 

@@ -150,7 +150,7 @@ def _halves(array):
     return array[: len(array) // 2 * 2 : 2], array[1::2]
 
 
-@slip("speed.pair", "the two steps are in the other order", rung="probes", read="(8.9)")
+@slip("speed.pair", "the two steps are in the other order", rung="probes", read="(8.10)")
 def pair_other_order(a, b):
     """What came in first passes the second step's factor."""
     (a1, a2), (b1, b2) = _halves(a), _halves(b)
@@ -161,7 +161,7 @@ def pair_other_order(a, b):
     "speed.pair",
     "a of the second step does not multiply b of the first",
     rung="probes",
-    read="(8.9)",
+    read="(8.10)",
 )
 def pair_sum(a, b):
     """a(2) multiplies b(1)."""
@@ -169,21 +169,21 @@ def pair_sum(a, b):
     return a2 * a1, b1 + b2
 
 
-@slip("speed.pair", "the factors are added", rung="probes", read="(8.9)")
+@slip("speed.pair", "the factors are added", rung="probes", read="(8.10)")
 def pair_factors_added(a, b):
     """They multiply: each shrinks what is left."""
     (a1, a2), (b1, b2) = _halves(a), _halves(b)
     return a1 + a2, a2 * b1 + b2
 
 
-@slip("speed.pair", "the factor is that of the second step alone", rung="probes", read="(8.9)")
+@slip("speed.pair", "the factor is that of the second step alone", rung="probes", read="(8.10)")
 def pair_last_factor(a, b):
     """The old state passes both steps."""
     (_, a2), (b1, b2) = _halves(a), _halves(b)
     return a2.copy(), a2 * b1 + b2
 
 
-@slip("speed.pair", "the first half is paired with the second half", rung="probes", read="(8.10)")
+@slip("speed.pair", "the first half is paired with the second half", rung="probes", read="(8.11)")
 def pair_far_apart(a, b):
     """Neighbours in time make a step; steps far apart do not."""
     n = len(a) // 2
@@ -209,7 +209,7 @@ def _before(h):
     "speed.scan_backward",
     "the gradient from h(t+1) was dropped",
     rung="probes",
-    read="(8.12)",
+    read="(8.13)",
     part="db",
 )
 def scan_no_carry(dh, a, h):
@@ -221,7 +221,7 @@ def scan_no_carry(dh, a, h):
     "speed.scan_backward",
     "a(t) stands where a(t+1) belongs",
     rung="probes",
-    read="(8.12)",
+    read="(8.13)",
     part="db",
 )
 def scan_factor_early(dh, a, h):
@@ -234,7 +234,7 @@ def scan_factor_early(dh, a, h):
     "speed.scan_backward",
     "it runs from the first step to the last",
     rung="probes",
-    read="(8.12)",
+    read="(8.13)",
     part="db",
 )
 def scan_forward(dh, a, h):
@@ -249,7 +249,7 @@ def scan_forward(dh, a, h):
     "speed.scan_backward",
     "h(t) stands where h(t-1) belongs",
     rung="probes",
-    read="(8.12)",
+    read="(8.13)",
     part="da",
 )
 def scan_state_after(dh, a, h):
@@ -262,7 +262,7 @@ def scan_state_after(dh, a, h):
     "speed.scan_backward",
     "the factor a is left out on the way back",
     rung="probes",
-    read="(8.12)",
+    read="(8.13)",
     part="db",
 )
 def scan_no_factor(dh, a, h):
@@ -275,7 +275,7 @@ def scan_no_factor(dh, a, h):
     "speed.scan_backward",
     "da and db are swapped",
     rung="probes",
-    read="(8.12)",
+    read="(8.13)",
     part="da",
 )
 def scan_swapped(dh, a, h):
@@ -288,7 +288,7 @@ def scan_swapped(dh, a, h):
     "speed.scan_backward",
     "before the first step h is the last state",
     rung="probes",
-    read="(8.12)",
+    read="(8.13)",
     part="da",
 )
 def scan_rolled(dh, a, h):

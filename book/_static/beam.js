@@ -7,7 +7,7 @@
 
   const { slider } = shared;
 
-  // The same search as beam_search in solutions/seq2seq.py: (6.20) and (6.21).
+  // The same search as beam_search in solutions/seq2seq.py: (6.21) and (6.22).
   function search(model, width, power) {
     let live = [{ y: [], logp: 0 }];
     const finished = [];

@@ -107,14 +107,14 @@ def by_hand(net: Net) -> dict[str, np.ndarray]:
 
 
 def by_rtrl(net: Net) -> dict[str, np.ndarray]:
-    """Return the gradients of U, W, b by (3.19), forward in time."""
+    """Return the gradients of U, W, b by (3.20), forward in time."""
     _, o = forward(*net.arguments)
     g = grad_o(o, net.y, net.mask) @ net.V
     return dict(zip(("U", "W", "b"), rtrl(g, net.x, net.h0, net.U, net.W, net.b), strict=True))
 
 
 def by_complex_step(net: Net, eps: float = 1e-30) -> dict[str, np.ndarray]:
-    """Return all gradients by (3.25): one forward pass for each number, no subtraction."""
+    """Return all gradients by (3.21): one forward pass for each number, no subtraction."""
     names = Net._fields[:7]
     gradients = {}
     for name in PARAMETERS:
@@ -247,7 +247,7 @@ def draw_step_sizes(data: dict[str, np.ndarray]) -> Figure:
 
 
 class Scalar(NamedTuple):
-    """One check of (3.21): a name, the formula's value, and the complex step's."""
+    """One check of (3.22): a name, the formula's value, and the complex step's."""
 
     name: str
     formula: float
@@ -257,7 +257,7 @@ class Scalar(NamedTuple):
 def scalar_case(
     w: float = 0.9, v: float = 1.3, h0: float = 0.7, y: float = 2.0, L: int = 20
 ) -> list[Scalar]:
-    """Return the derivatives of (3.21) for o = v w^L h0 and l = (y - o)^2."""
+    """Return the derivatives of (3.22) for o = v w^L h0 and l = (y - o)^2."""
 
     def run(w: complex, v: complex, h0: complex) -> complex:
         h = h0
@@ -308,7 +308,7 @@ def table_scalar(found: list[Scalar]) -> Table:
 
 
 class Growth(NamedTuple):
-    """By how much two derivatives of (3.21) grow from L = 10 to L = 20, by complex step.
+    """By how much two derivatives of (3.22) grow from L = 10 to L = 20, by complex step.
 
     w; output : do/dh0 at 20 over the one at 10; squared : dl/dv at 20 over the one at 10
     """
@@ -408,7 +408,7 @@ class Ledger(NamedTuple):
 
 
 def ledger_of(net: Net) -> tuple[np.ndarray, float]:
-    """Return the norms of dL(s)/dW(t), (3.26), (T, T), and the error of a row's sum, (3.18)."""
+    """Return the norms of dL(s)/dW(t), (3.19), (T, T), and the error of a row's sum, (3.18)."""
     T = len(net.x)
     h, o = forward(*net.arguments)
     before = np.concatenate([net.h0[None], h[:-1]])
@@ -484,10 +484,10 @@ def draw_ledger(data: Ledger) -> Figure:
 
 
 class Decay(NamedTuple):
-    """Norms of the product (3.20) over n = 0 ... N steps, for one W.
+    """Norms of the product (3.23) over n = 0 ... N steps, for one W.
 
     name; kind: "linear" or "tanh"; n : (N+1,); norm : (N+1,), the spectral norm measured;
-    predicted : (N+1,), rho^n for a linear network, the bound (3.22) for tanh;
+    predicted : (N+1,), rho^n for a linear network, the bound (3.24) for tanh;
     gamma : the largest 1 - h^2 on the way (1 for linear)
     """
 
@@ -500,7 +500,7 @@ class Decay(NamedTuple):
 
 
 def products(h: np.ndarray, W: np.ndarray) -> list[np.ndarray]:
-    """Return d h(T)/d h(t) for t = T, T-1, ..., 1, each (H, H), by (3.20).
+    """Return d h(T)/d h(t) for t = T, T-1, ..., 1, each (H, H), by (3.23).
 
     h : (T, H), the states of one sequence; zeros give the linear network.
     """
@@ -562,7 +562,7 @@ def draw_decays(data: list[Decay]) -> Figure:
             what = (d.n[every], d.predicted[every]) if d.kind == "linear" else (d.n, d.predicted)
             ax.semilogy(*what, marks, ms=4, lw=1, mfc="none", color=colours[gain])
     axes[0].set(title="linear: rings predicted, dotted Gaussian")
-    axes[1].set(title="tanh: dashed the bound (3.22)", xlabel="steps back, T − t")
+    axes[1].set(title="tanh: dashed the bound (3.24)", xlabel="steps back, T − t")
     for ax in axes:
         ax.set(ylabel="norm of ∂h(T)/∂h(t)")
         ax.legend(loc="upper left")
@@ -588,7 +588,7 @@ def table_decays(data: list[Decay]) -> Table:
 
 
 class Draws(NamedTuple):
-    """Norms of the product (3.20) over N steps for one tanh network and many random inputs.
+    """Norms of the product (3.23) over N steps for one tanh network and many random inputs.
 
     scale : (n,), the standard deviation of the input; norm : (n, draws)
     """
@@ -671,7 +671,7 @@ class Cliff(NamedTuple):
 
     w : (n,), b : (m,), surface : (m, n), the loss; free, clipped : (steps+1, 2), the points (w, b)
     of gradient descent without and with clipping; free_loss, clipped_loss : (steps+1,);
-    steepest : the largest gradient norm met without clipping; threshold : theta of (3.23)
+    steepest : the largest gradient norm met without clipping; threshold : theta of (3.26)
     """
 
     w: np.ndarray
@@ -759,8 +759,8 @@ def draw_cliff(data: Cliff) -> Figure:
 class Truncation(NamedTuple):
     """Error of the truncated gradient of W against k, for one gain.
 
-    gain; k : (n,); error, cosine : (n,), chunks of k, (3.24); along : (n,), the part of the error
-    along the whole gradient; predicted : (n,), the error by (3.27); window : (n,), the error when
+    gain; k : (n,); error, cosine : (n,), chunks of k, (3.27); along : (n,), the part of the error
+    along the whole gradient; predicted : (n,), the error by (3.28); window : (n,), the error when
     every loss reaches k steps back
     """
 
@@ -817,7 +817,7 @@ def _truncation(gain: float, T: int, B: int, H: int) -> Truncation:
 def kept_share(T: int, k: int) -> np.ndarray:
     """Return, for each distance d = 0 ... T-1, the share of pairs (t, t+d) inside one chunk.
 
-    Counted, not computed: (3.27) holds for T a multiple of k, here the last chunk may be shorter.
+    Counted, not computed: (3.28) holds for T a multiple of k, here the last chunk may be shorter.
     """
     chunk = np.arange(T) // k
     return np.array([(chunk[d:] == chunk[: T - d]).mean() for d in range(T)])
@@ -830,7 +830,7 @@ def draw_truncation(data: list[Truncation]) -> Figure:
     for ax, d in zip(axes, data, strict=True):
         inside = d.k < d.k[-1]  # at k = T all errors are zero, which no logarithm shows
         ax.loglog(d.k[inside], d.error[inside], "o-", ms=4, color=VERMILION, label="chunks of k")
-        ax.loglog(d.k[inside], d.predicted[inside], "--", lw=1, color=VERMILION, label="by (3.27)")
+        ax.loglog(d.k[inside], d.predicted[inside], "--", lw=1, color=VERMILION, label="by (3.28)")
         ax.loglog(d.k[inside], d.window[inside], "s-", ms=4, color=BLUE, label="every loss k back")
         ax.set(title=f"gain {d.gain:g}", ylabel="relative error of ∇W", ylim=(1e-6, 3))
         ax.legend(loc="lower left")
@@ -855,7 +855,7 @@ def table_truncation(data: list[Truncation]) -> Table:
         for i, k in enumerate(d.k)
         if k in (1, 4, 8, 16, 64)
     ]
-    head = ["gain", "k", "relative error", "by (3.27)", "angle", "too short, of error²"]
+    head = ["gain", "k", "relative error", "by (3.28)", "angle", "too short, of error²"]
     return Table(head, rows)
 
 
@@ -863,7 +863,7 @@ class Signal(NamedTuple):
     """What truncation keeps of the gradient in a task with one delay.
 
     lag; k : (n,); for U and W the projection of the truncated on the whole gradient, as a share,
-    measured and predicted by (3.27), each (n,)
+    measured and predicted by (3.28), each (n,)
     """
 
     lag: int
@@ -915,7 +915,7 @@ def draw_signal(data: Signal) -> Figure:
         (data.U, data.U_predicted, VERMILION, "U"),
     ):
         ax.plot(data.k, measured, "o", ms=5, color=colour, label=f"∇{name}, measured")
-        ax.plot(data.k, predicted, "--", lw=1.2, color=colour, label="by (3.27)")
+        ax.plot(data.k, predicted, "--", lw=1.2, color=colour, label="by (3.28)")
     ax.axvline(data.lag, lw=0.8, color=figures.FOREGROUND)
     ax.text(data.lag + 0.5, 1.0, "k = the delay", va="top")
     ax.set(xlabel="steps in a chunk, k", ylabel="share of the gradient kept", ylim=(-0.05, 1.05))

@@ -113,7 +113,7 @@ def torch_lstm(net: Lstm) -> torch.nn.LSTM:
 def by_complex_step(
     f: Callable[..., np.ndarray], net: NamedTuple, names: Sequence[str]
 ) -> dict[str, np.ndarray]:
-    """Return the gradients of a real number f(*net) by (3.25), one forward pass a number."""
+    """Return the gradients of a real number f(*net) by (3.21), one forward pass a number."""
     found = {}
     for name in names:
         value = getattr(net, name)

@@ -124,7 +124,7 @@ def learn(
         state = None
         for t in range(0, len(x), T):
             h, state = cell(x[t : t + T], state)
-            state = tuple(s.detach() for s in state)  # no gradient crosses, (3.24)
+            state = tuple(s.detach() for s in state)  # no gradient crosses, (3.27)
             loss = torch.nn.functional.cross_entropy(head(h).flatten(0, 1), y[t : t + T].flatten())
             optimizer.zero_grad()
             loss.backward()

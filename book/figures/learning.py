@@ -255,7 +255,7 @@ class Graph(NamedTuple):
 
 
 def graph(steps: int = 3) -> Graph:
-    """Return the graph of three steps; dropped are the edges of the second derivatives, (7.16)."""
+    """Return the graph of three steps; dropped are the edges of the second derivatives, (7.17)."""
     nodes: dict[str, tuple[float, float]] = {}
     edges: list[tuple[str, str, bool]] = []
     for t in range(steps + 1):
@@ -326,7 +326,7 @@ def small_problem(
 def meta_check(T: int = 8, eps: float = 1e-5) -> dict[str, dict[str, float]]:
     """Return how far meta-gradients are from central differences of the meta-loss, relatively.
 
-    "momentum": (7.22) in NumPy; "learned": autograd through the LSTM; each with and without
+    "momentum": (7.18) in NumPy; "learned": autograd through the LSTM; each with and without
     second derivatives.
     """
     W, y, theta, phi = small_problem()
@@ -425,7 +425,7 @@ def bias(optimizer: LearnedOptimizer, functions: int = 16, longest: int = 40) ->
 def chunked_gradient(
     W: torch.Tensor, y: torch.Tensor, theta: torch.Tensor, phi: list[torch.Tensor], T: int, k: int
 ) -> np.ndarray:
-    """Return the meta-gradient of T steps when none crosses a border between chunks, (7.18)."""
+    """Return the meta-gradient of T steps when none crosses a border between chunks, (7.19)."""
     phi = [each.clone().requires_grad_() for each in phi]
     F, n = theta.shape
     h = theta.new_zeros(2, F * n, len(phi[6]))
@@ -477,7 +477,7 @@ class Curves(NamedTuple):
 
     @property
     def ratio(self) -> np.ndarray:
-        """The ratio of medians at each step, (7.19)."""
+        """The ratio of medians at each step, (7.21)."""
         return np.median(self.learned, axis=1) / self.best
 
     def medians(self, first: int, last: int) -> dict[str, float]:
@@ -571,7 +571,7 @@ def draw_curves(panels: Mapping[str, Curves]) -> Figure:
 
 
 def table_ratios(panels: Mapping[str, Curves], at: Sequence[int], last: int = 0) -> Table:
-    """Return the ratios of (7.19) at some steps, of the mean over the run, and the best rival.
+    """Return the ratios of (7.21) at some steps, of the mean over the run, and the best rival.
 
     last : of how many steps before each of `at` the mean is compared too; 0 for none
     """
@@ -646,7 +646,7 @@ def yardsticks(
 ) -> dict[str, np.ndarray]:
     """Return median losses (T+1,) of rules that are better informed, or better tuned, than rivals.
 
-    "Chebyshev": (7.9) for each function's own extreme curvatures and so many steps, in float64;
+    "Chebyshev": (7.10) for each function's own extreme curvatures and so many steps, in float64;
     "momentum, mu tuned" and "Nesterov, mu tuned": rate and mu from a grid.
 
     problems : to tune on and to compare on; those of `quadratics` by default

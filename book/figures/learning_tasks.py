@@ -56,7 +56,7 @@ class Quadratics:
     def value_and_gradient(
         self, theta: torch.Tensor, step: int
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Source: eq (7.20). The same function at every step."""
+        """Source: eq (7.9). The same function at every step."""
         residual = (self.W @ theta[..., None])[..., 0] - self.y
         return residual.square().sum(-1), 2 * (residual[..., None, :] @ self.W)[..., 0, :]
 
@@ -307,16 +307,16 @@ class PretrainedFeatures:
 
 
 def gram(features: torch.Tensor) -> torch.Tensor:
-    """Return the Gram matrices (F, C, C) of features (F, C, h, w). Source: eq (7.21)."""
+    """Return the Gram matrices (F, C, C) of features (F, C, h, w). Source: eq (7.22)."""
     flat = features.flatten(2)
     return flat @ flat.mT / flat.shape[-1]
 
 
 class Paintings:
-    """F pictures to be painted: content c and style s, (F, 3, H, W) each. Source: eq (7.21).
+    """F pictures to be painted: content c and style s, (F, 3, H, W) each. Source: eq (7.22).
 
     A function's numbers are its pixels, and each starts as noise.  strength : (F,), by which the
-    style's part is multiplied, 1 in (7.21).
+    style's part is multiplied, 1 in (7.22).
     """
 
     def __init__(

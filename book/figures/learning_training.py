@@ -1,6 +1,6 @@
 """Chapter 7: the learned optimizer, its training, and its rivals.
 
-Training treats the gradients that the optimizer reads as constants, (7.16).  Each coordinate is
+Training treats the gradients that the optimizer reads as constants, (7.17).  Each coordinate is
 then a sequence of its own, and the unrolled optimizer needs two passes: one without a graph, which
 records the gradients, and one that runs the LSTM over the record, for a sample of coordinates.
 """
@@ -105,10 +105,10 @@ def roll_out(
 class Recipe:
     """How an optimizer is trained.
 
-    steps : of the optimizee in one run; unroll : in one chunk, (7.18); functions : in a batch;
+    steps : of the optimizee in one run; unroll : in one chunk, (7.19); functions : in a batch;
     coordinates : that each function lends to the second pass, at most; updates : runs in all;
     rate : of Adam on phi, brought down to a tenth by a cosine; log : whether the meta-loss is that
-    of log f, (7.17); last : how many times the last step counts; clip : the largest norm of a
+    of log f, (7.20); last : how many times the last step counts; clip : the largest norm of a
     meta-gradient; every : runs between two validations.
     """
 
@@ -197,11 +197,11 @@ class Training:
             theta, state = run.theta, run.state
 
     def _update(self, run: Run, before: State, weights: torch.Tensor) -> None:
-        """One step of Adam on the surrogate of (7.16); weights : (T, 1)."""
+        """One step of Adam on the surrogate of (7.17); weights : (T, 1)."""
         recipe = self.recipe
         T, (F, n) = len(weights), run.theta.shape
         if recipe.log:
-            weights = weights / run.losses[1:].clamp(min=1e-12)  # (7.17)
+            weights = weights / run.losses[1:].clamp(min=1e-12)  # (7.20)
         pull = (weights[..., None] * run.gradients[1:]).flip(0).cumsum(0).flip(0)
         kept = min(recipe.coordinates, n)
         pick = np.stack([self.rng.permutation(n)[:kept] + f * n for f in range(F)]).ravel()

@@ -1534,7 +1534,7 @@ class DecayInGradient(Exhibit):
 
 
 def squares(theta, W, y):
-    """The functions of (7.20), with tensors: (F, n), (F, M, n), (F, M) -> (F,)."""
+    """The functions of (7.9), with tensors: (F, n), (F, M, n), (F, M) -> (F,)."""
     return ((W @ theta[..., None])[..., 0] - y).square().sum(-1)
 
 

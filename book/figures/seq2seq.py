@@ -89,7 +89,7 @@ def numbered(
 
 
 def loss_of(model: Seq2Seq, pairs: Pairs) -> torch.Tensor:
-    """Return the mean cross-entropy of the targets' symbols, (6.16), teacher-forced."""
+    """Return the mean cross-entropy of the targets' symbols, (6.17), teacher-forced."""
     begin = torch.full_like(pairs.lengths, BEGIN)
     o, _ = model(pairs.x, pairs.lengths, begin, pairs.y)
     return cross_entropy(o.flatten(0, 1), pairs.y.flatten(), ignore_index=Vocabulary.PAD)

@@ -20,7 +20,7 @@ from solutions.gates import gru_forward
 from solutions.seq2seq import Seq2Seq, mingru, scan
 
 STEP = 1e-30
-"""Of the complex step, (3.25)."""
+"""Of the complex step, (3.21)."""
 
 
 class Step(NamedTuple):

@@ -304,7 +304,7 @@ def draw_scans(data: Scans) -> Figure:
 
 
 def sweeps(T: int) -> tuple[int, int]:
-    """Sweeps of a scan by pairs, and steps put together or applied in them.  Source: eq (8.11)."""
+    """Sweeps of a scan by pairs, and steps put together or applied in them.  Source: eq (8.12)."""
     count = work = 0
     while T > 1:
         count, work, T = count + 2, work + T - 1, T // 2

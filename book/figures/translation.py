@@ -287,7 +287,7 @@ def draw_roads(data: Roads) -> Figure:
 
 
 def short_road(seed: int = 0) -> float:
-    """(6.29) against autograd: the immediate Jacobian of the context for each state."""
+    """(6.13) against autograd: the immediate Jacobian of the context for each state."""
     args = looked(seed)
     _, alpha = additive_attention(*args)
     values = torch.tensor(args.values, requires_grad=True)
@@ -509,7 +509,7 @@ def table_scores() -> Table:
 
 
 def loop(a: np.ndarray, b: np.ndarray, h0: np.ndarray) -> np.ndarray:
-    """(6.25), step by step."""
+    """(6.26), step by step."""
     h, states = h0, []
     for now, new in zip(a, b, strict=True):
         h = now * h + new
@@ -518,7 +518,7 @@ def loop(a: np.ndarray, b: np.ndarray, h0: np.ndarray) -> np.ndarray:
 
 
 class Counts(NamedTuple):
-    """Joins (6.26) of single steps that a method makes, and how many must wait for another."""
+    """Joins (6.27) of single steps that a method makes, and how many must wait for another."""
 
     work: int
     depth: int
@@ -536,7 +536,7 @@ def tree_scan(a: np.ndarray, b: np.ndarray, h0: np.ndarray) -> tuple[np.ndarray,
     work = depth = 0
     while len(levels[-1][0]) > 1:  # up: neighbours become one
         A, B = levels[-1]
-        levels.append((A[1::2] * A[::2], A[1::2] * B[::2] + B[1::2]))  # (6.26)
+        levels.append((A[1::2] * A[::2], A[1::2] * B[::2] + B[1::2]))  # (6.27)
         work, depth = work + len(A) // 2, depth + 1
     h = np.stack([h0])  # the state before each piece of the level
     for A, B in reversed(levels[:-1]):  # down: the right half begins where the left half ends
@@ -546,7 +546,7 @@ def tree_scan(a: np.ndarray, b: np.ndarray, h0: np.ndarray) -> tuple[np.ndarray,
 
 
 def doubling_counts(T: int) -> Counts:
-    """What (6.27) costs: T - r joins for r = 1, 2, 4, ..., and the first step."""
+    """What (6.28) costs: T - r joins for r = 1, 2, 4, ..., and the first step."""
     reaches = [2**k for k in range(math.ceil(math.log2(T)))] if T > 1 else []
     return Counts(1 + sum(T - r for r in reaches), 1 + len(reaches))
 

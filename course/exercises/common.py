@@ -185,7 +185,7 @@ def complex_steps(
 ) -> Arrays:
     """Derivatives of a real number f(**args), one entry of one argument at a time.
 
-    Each is Im f(x + i e) / e, eq (3.25).
+    Each is Im f(x + i e) / e, eq (3.21).
     """
     found = []
     for name in names:
