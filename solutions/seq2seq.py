@@ -62,8 +62,8 @@ from course import check, earlier, figures, hint, progress, ready
 #
 # Then `h[-1]` is each sequence's own last state. What $f$ is, does not matter: it is an argument,
 # `step`, as in chapter 2. The check brings a step of its own; further down you will plug in your
-# GRU of chapter 5. The padding may hold anything, NaN too, and 0 times NaN is NaN: choose between the
-# two with `np.where`, instead of adding shares of both.
+# GRU of chapter 5. The padding may hold anything, NaN too, and 0 times NaN is NaN: choose between
+# the two with `np.where`, instead of adding shares of both.
 
 
 # %% exercise="seq2seq.encode"

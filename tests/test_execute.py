@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import dataclasses
 import io
 import struct
 from types import SimpleNamespace
@@ -85,8 +86,10 @@ def jails(monkeypatch):
 
     def zygote(torch, isolate):
         def submission(limits):
+            before = [(len(each.ran), len(each.sent)) for each in opened]
             opened.append(Here(torch))
             opened[-1].limits, opened[-1].isolate = limits, isolate
+            opened[-1].found = before
             return opened[-1]
 
         return SimpleNamespace(submission=submission)
@@ -179,6 +182,7 @@ def test_numpy_is_judged_where_there_is_no_torch(jails):
     assert len(jails[0].ran) == 2, "the first run ends at its last check"
     assert len(jails[1].ran) == 3
     assert nb.cells[4].outputs[0].text == "True\n", "the last run's outputs are kept"
+    assert jails[1].found == [(2, 0)], "it gets ready during the first one's last check"
     assert jails[0].sent, "asked in the first"
     assert jails[1].right == ["toy.twin"]
 
@@ -295,6 +299,17 @@ def test_the_reference_is_not_judged_by_its_own_dtype(jails, monkeypatch):
     monkeypatch.setattr(verify, "reference", lambda exercise: lambda x: [2 * x, (x + 1).tolist()])
     nb = notebook(RIGHT, "both")
     assert scored(nb, {1: (TOY, None)})[1].points == 3
+
+
+def test_the_reference_need_not_do_what_is_demanded_of_answers(monkeypatch):
+    asked = []
+    which = toys.exercise(run=lambda answer, args: asked.append(dict(args)) or answer(args["x"]))
+    monkeypatch.setattr(verify, "reference", lambda exercise: toys.both)
+    case = dataclasses.replace(toys.case("main"), args={"x": toys.X, "also": "gradcheck"})
+    a, b = execute._reference(which, [], {})(case)
+    assert [args.keys() for args in asked] == [{"x"}]
+    assert np.array_equal(a, 2 * toys.X)
+    assert np.array_equal(b, toys.X + 1)
 
 
 def test_slips_on_file_are_named(jails, monkeypatch):
@@ -435,6 +450,7 @@ def test_of_what_is_displayed_text_clean_html_and_pictures_are_kept():
     html = kept.data["text/html"]
     assert html.startswith("<b>b</b><a")
     assert all(each not in html for each in ("script", "onclick", "/logout", "/x", "/y", "\\href"))
+    assert "</q> href{x}{y}<i" in html
     assert '<i title="t">z</i>' in html
     assert len(html) < 101_000
     assert kept.data["image/png"] == png()
@@ -467,6 +483,7 @@ def test_all_else_is_dropped(output):
         (png(5000, 5000), True),
         (png(5001, 5000), False),
         (png(2**31, 2**31), False),
+        (png(2**32 - 1, 2**32 - 1), False),
         (png(0, 5), False),
         (png(5, 0), False),
         (png(more=b"\0" * 8), False),
@@ -495,9 +512,73 @@ def test_of_one_cell_the_outputs_that_fit_are_kept():
     outputs = [{"output_type": "stream", "text": "a" * 50}] * 3 + [{"no": "output"}]
     one = len(str(execute._clean(outputs[0])))
     submission = SimpleNamespace(cell=lambda source: outputs)
-    texts = [each.text for each in execute._run_cell(submission, "", 2 * one)]
-    assert texts == ["a" * 50, "a" * 50, "... and more than is kept\n"]
+    *kept, last = execute._run_cell(submission, "", 2 * one)
+    assert [each.text for each in kept] == ["a" * 50, "a" * 50]
+    said = "... and more than is kept\n"
+    assert last == nbformat.v4.new_output("stream", name="stdout", text=said)
     assert len(execute._run_cell(submission, "", 3 * one)) == 3, "what is none takes no room"
+
+
+# The warm processes.
+
+
+@pytest.fixture
+def warmed(monkeypatch):
+    """What is started, and what is loaded meanwhile."""
+    seen = SimpleNamespace(started=[], loaded=[])
+    monkeypatch.setattr(execute, "_zygote", lambda *kind: seen.started.append(kind))
+    monkeypatch.setattr(verify, "reference", lambda exercise: seen.loaded.append(exercise.name))
+    modules = SimpleNamespace(import_module=seen.loaded.append)
+    monkeypatch.setattr(execute, "importlib", modules)
+    return seen
+
+
+def test_only_what_the_cells_need_is_started(warmed):
+    references = [each.name for each in chapter("bptt").exercises]
+    torch = next(each for each in chapter("bptt").exercises if each.uses_torch)
+    with_torch = next(n for n, (e, _) in execute._checks_of("bptt").items() if e is torch)
+    execute.warm(True, "bptt", ["test-bptt-loss", "a cell of one's own"])
+    assert (warmed.started, warmed.loaded) == ([(False, True)], references)
+    warmed.loaded.clear()
+    execute.warm(False, "bptt", ["test-bptt-loss", with_torch])
+    assert set(warmed.started[1:]) == {(False, False), (True, False)}
+    assert warmed.loaded == [*references, "torch._dynamo"]
+    execute.warm(True, "bptt", [])
+    assert warmed.started[3:] == [(True, True)], "cells without a check may import torch"
+
+
+def test_one_that_does_not_start_is_said(warmed, monkeypatch):
+    def fails(torch, isolate):
+        raise RuntimeError("the sandbox's warm process did not start")
+
+    monkeypatch.setattr(execute, "_zygote", fails)
+    with pytest.raises(RuntimeError, match="did not start"):
+        execute.warm(True, "bptt", [])
+
+
+def test_a_warm_process_serves_until_it_dies(monkeypatch):
+    class Warm:
+        def __init__(self, torch, isolate):
+            self.kind, self.ended = (torch, isolate), None
+            self.process = SimpleNamespace(poll=lambda: self.ended)
+
+        def close(self):
+            pass
+
+    at_the_end = []
+    monkeypatch.setattr(execute, "_WARM", {})
+    monkeypatch.setattr(execute, "Zygote", Warm)
+    monkeypatch.setattr(execute, "atexit", SimpleNamespace(register=at_the_end.append))
+    first = execute._zygote(True, False)
+    assert first.kind == (True, False)
+    assert execute._zygote(True, False) is first
+    assert execute._zygote(False, False) is not first
+    first.ended = 0
+    second = execute._zygote(True, False)
+    assert second is not first
+    assert execute._zygote(True, False) is second
+    assert at_the_end[0] == first.close
+    assert at_the_end[2] == second.close
 
 
 # What a student wrote around the code.
@@ -511,6 +592,9 @@ def test_of_too_much_markdown_the_beginning_is_kept(monkeypatch):
     disarm(nb)
     said = "\n\n... and more than is kept\n"
     assert [cell.source for cell in nb.cells] == ["l" * 50, "a" * 6, "b" * 4 + said, said]
+    fits = new_notebook(cells=[new_markdown_cell("a" * 10)])
+    disarm(fits)
+    assert fits.cells[0].source == "a" * 10
 
 
 def test_text_is_disarmed_and_mathematics_is_left():
@@ -552,7 +636,8 @@ def test_text_is_disarmed_and_mathematics_is_left():
 
 
 def test_the_step_scores_a_notebook_and_keeps_the_evidence(jails, monkeypatch):
-    monkeypatch.setattr(execute, "_checks_of", lambda name: {"test-toy": (TOY, None)})
+    known = {"toy": {"test-toy": (TOY, None)}}
+    monkeypatch.setattr(execute, "_checks_of", known.__getitem__)
     step = TrustedExecute(cell_seconds=3.0, isolate=False, cpu_seconds=7)
     cells = [new_code_cell(RIGHT), graded("check", "test-toy"), graded("y", "mine")]
     nb = new_notebook(cells=[*cells, new_raw_cell("<script>")], metadata={"widgets": {}})
