@@ -416,8 +416,16 @@ def on_device(
             made = drawn("lstm", B, T, H, H, "float32")
             tensors = [[torch.from_numpy(a).to(where) for a in each] for each in made]
             ways = torch_ways("lstm", *tensors)
+            x, h0, c0, U, W, b = tensors[0]
+            replayed = fast_torch.Recorded(fast_torch.lstm_step, x @ U.T, (h0, c0), W)
             for turn, name in enumerate(("forward", "with backward")):
                 runs = {way: done(pair[turn]) for way, pair in ways.items()}
+                if name == "forward":
+                    runs["torch loop, step recorded"] = done(
+                        lambda g=replayed, x=x, U=U, b=b, s=(h0, c0): g(
+                            torch.nn.functional.linear(x, U, b), s
+                        )
+                    )
                 found["points"].append(
                     {
                         "B": B,

@@ -2,7 +2,7 @@
 
 - `unroll` is the eager loop: the input's share is one product before it, a *step* is a pure
   function.  `torch.compile(step)` is a step as well: compile that, never the loop, whose graph
-  grows with T and is compiled again for each new length.
+  grows with T and is compiled again for each new length.  `Recorded` makes a CUDA graph of a step.
 - `RNNFunction`, `LSTMFunction`, `GRUFunction` bring a backward pass written by hand: what `fast`
   does, without a tape of T steps.
 - `scan` solves a recurrence that is linear in its state in about 2 log2 T sweeps, and `MinGRU` is
@@ -69,6 +69,68 @@ def unroll(
         state = step(driven, state, *weights)
         states.append(state[0] if isinstance(state, tuple) else state)
     return torch.stack(states), state
+
+
+class Recorded:
+    """A step recorded once, and replayed: on a GPU as a CUDA graph, elsewhere by running it again.
+
+    `unroll` starts the kernels of a step one by one, a replay starts them together.  So nothing may
+    change from step to step but what is in memory that stays: the input, the state, and a counter
+    that says which step it is.  For sequences of one shape, and without gradients.
+    """
+
+    @torch.no_grad()
+    def __init__(self, step: Step, driven: Tensor, state: State, *weights: Tensor) -> None:
+        """Record it, with arguments like those to come.
+
+        driven : (T, B, G H), the input's share of every step; state : what step takes and returns;
+        weights : the rest of step's arguments, which are read anew at every replay
+        """
+        self._alone = not isinstance(state, tuple)
+        states = (state,) if self._alone else state
+        self._driven, self._state = torch.zeros_like(driven), [torch.zeros_like(s) for s in states]
+        self._h = driven.new_zeros(len(driven), *states[0].shape)
+        t = self._t = torch.zeros(1, dtype=torch.long, device=driven.device)
+
+        def once() -> None:
+            now = step(self._driven.index_select(0, t)[0], self._packed(self._state), *weights)
+            for into, value in zip(self._state, (now,) if self._alone else now, strict=True):
+                into.copy_(value)
+            self._h.index_copy_(0, t, self._state[0][None])
+            t.add_(1).remainder_(len(driven))
+
+        self._replay = _recorded(once) if driven.is_cuda else once
+
+    def _packed(self, states: list[Tensor]) -> State:
+        return states[0] if self._alone else tuple(states)
+
+    @torch.no_grad()
+    def __call__(self, driven: Tensor, state: State) -> tuple[Tensor, State]:
+        """Run it over a sequence: driven and state as before.
+
+        Returns h : (T, B, H), and the last state.
+        """
+        self._driven.copy_(driven)
+        for into, value in zip(self._state, (state,) if self._alone else state, strict=True):
+            into.copy_(value)
+        self._t.zero_()
+        for _ in range(len(driven)):
+            self._replay()
+        return self._h.clone(), self._packed([each.clone() for each in self._state])
+
+
+def _recorded(run: Callable[[], None]) -> Callable[[], None]:
+    """Record what a function does on the GPU; returns what does it again."""
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(3):  # libraries get ready in their first calls, which can't be recorded
+            run()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        run()
+    return graph.replay
 
 
 def _shifted(h0: Tensor, h: Tensor) -> Tensor:

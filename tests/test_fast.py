@@ -292,6 +292,28 @@ def test_a_compiled_step_is_a_step():
     assert len(compiles) == 1
 
 
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("steps", [1, 2, 7])
+@pytest.mark.parametrize("cell", BLOCKS)
+def test_a_recorded_step_is_the_loop(cell, steps, device):
+    given = {name: torch.tensor(v, device=device) for name, v in drawn(cell, steps).items()}
+    weights = [given[name] for name in ("W", "d") if name in given]
+    recorded = None
+    for scale in (1.0, -0.5, 1.0):  # its memory holds what the sequence before has left
+        state = tuple(scale * given[name] for name in ("h0", "c0") if name in given)
+        state = state if cell == "lstm" else state[0]
+        x = scale * given["x"]
+        driven = torch.nn.functional.linear(x, given["U"], given["b"])
+        if recorded is None:
+            recorded = fast_torch.Recorded(STEPS[cell], driven, state, *weights)
+        found, last = recorded(driven, state)
+        want, end = fast_torch.unroll(STEPS[cell], x, state, given["U"], given["b"], *weights)
+        close(found.cpu().numpy(), want.cpu().numpy())
+        for one, other in zip(last, end, strict=True):
+            close(one.cpu().numpy(), other.cpu().numpy())
+        weights[0].mul_(0.9)  # read anew by each replay
+
+
 @pytest.mark.parametrize("steps", [1, 2, 3, 7, 8, 9, 64, 100])
 def test_every_scan_is_the_loop(steps):
     rng = np.random.default_rng(steps)
