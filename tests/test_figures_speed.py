@@ -134,6 +134,10 @@ def test_tables_of_the_record(recorded):
         rows = lab.table_recorded(recorded, turn).rows
         assert len(rows) == len(lab.points_of(recorded)) / 2
     assert len(lab.table_growth(recorded).rows) == 6
+    said = lab.bound_of_scan(recorded)
+    bound, ours = map(float, re.findall(r"([\d.]+) times as fast", said))
+    assert 1 < ours < bound
+    assert "$" not in said, "what a cell writes has no mathematics"
     assert len(lab.table_scan(recorded).rows) == len(recorded["scan"]["float32"]["seconds"])
     assert len(lab.table_compiled(recorded).rows) == 4
     assert recorded["device"]["machine"]["date"] in lab.said_of_device(recorded)
