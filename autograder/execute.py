@@ -221,7 +221,7 @@ def run(
 
 def ran_too_long(output: Mapping[str, Any]) -> bool:
     """Whether a cell was stopped; a TimeoutError of the student's own is an error like others."""
-    said = str(output.get("evalue", ""))
+    said = str(output.get("evalue"))
     return output.get("ename") == "TimeoutError" and said.startswith(STILL_RAN)
 
 

@@ -417,7 +417,8 @@ def on_device(
             tensors = [[torch.from_numpy(a).to(where) for a in each] for each in made]
             ways = torch_ways("lstm", *tensors)
             x, h0, c0, U, W, b = tensors[0]
-            replayed = fast_torch.Recorded(fast_torch.lstm_step, x @ U.T, (h0, c0), W)
+            driven = torch.nn.functional.linear(x, U, b)
+            replayed = fast_torch.Recorded(fast_torch.lstm_step, driven, (h0, c0), W)
             for turn, name in enumerate(("forward", "with backward")):
                 runs = {way: done(pair[turn]) for way, pair in ways.items()}
                 if name == "forward":
