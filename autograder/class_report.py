@@ -387,7 +387,7 @@ def _evidence(each: Standing, found: Chapter) -> str:
     lines = [run.reason] if run.reason else []
     lines += run.repairs
     notes = f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>" if lines else ""
-    command = f"autograder replay {_shell(each.student)} {found.name} --course-dir ."
+    command = f"autograder replay {_shell(each.student)} {found.name}"
     replay = (
         f"<p>Inputs drawn from seed <code>{run.seed}</code>. To judge it again with the same"
         f" inputs, in the class's folder:</p><pre>{escape(command)}</pre>"

@@ -35,24 +35,31 @@ app = typer.Typer(
     A class, from the start:
 
     \b
-    1. autograder build --course-dir class     makes the class's folder, class/
-    2. nbgrader generate_assignment bptt       in class/: what students get, release/bptt/
-    3. class/submitted/STUDENT/bptt/bptt.ipynb is where to put what they hand in
-    4. autograder grade bptt                   runs the checks and shows the class
-    5. formgrader, in JupyterLab's menu        for the answers that a person reads
-    6. autograder feedback bptt                makes a page for each student
-    7. autograder export                       makes a table of all grades
+    1. autograder new-course class          makes the class's folder; the rest happens in it
+    2. nbgrader generate_assignment bptt    makes what students get, release/bptt/
+    3. submitted/STUDENT/bptt/bptt.ipynb    is where to put what they hand in
+    4. autograder grade bptt                runs the checks and shows the class
+    5. formgrader, in JupyterLab's menu     for the answers that a person reads
+    6. autograder feedback bptt             makes a page for each student
+    7. autograder export                    makes a table of all grades
 
     To see all of it on an invented class: autograder demo
     """,
 )
 
 ChapterName = Annotated[str, typer.Argument(metavar="CHAPTER", help="For example: bptt.")]
+Chapters = Annotated[
+    list[str] | None, typer.Argument(metavar="CHAPTER", help="All, if none is named.")
+]
 CourseDir = Annotated[
-    Path, typer.Option("--course-dir", metavar="PATH", help="The folder of the class.")
+    Path | None,
+    typer.Option(
+        "--course-dir",
+        metavar="PATH",
+        help="The folder of the class; where you are, or class/ there, if left out.",
+    ),
 ]
 Jobs = Annotated[int, typer.Option(min=1, help="Submissions to run at a time.")]
-CLASS = Path("class")
 DEFAULT_JOBS = min(2, os.cpu_count() or 1)
 
 # Where nobody looks, nothing has to be folded to the width of a window.
@@ -95,21 +102,65 @@ def _chapters(names: list[str]) -> list[str]:
     return names or list(CHAPTERS)
 
 
+def _class(course_dir: Path | None, isolate: bool = True) -> ClassFolder:
+    """Open the class that is meant: the one named, the one that we are in, or class/ here."""
+    from autograder.folder import ClassFolder
+
+    return ClassFolder.open(course_dir or _here() or Path("class"), isolate=isolate)
+
+
+def _here() -> Path | None:
+    """The folder that we are in, if it is a class."""
+    from autograder.build import CONFIG
+
+    return Path() if Path(CONFIG.name).is_file() else None
+
+
 @app.command()
 def build(
-    chapters: Annotated[
-        list[str] | None, typer.Argument(metavar="CHAPTER", help="All, if none is named.")
-    ] = None,
+    chapters: Chapters = None,
     course_dir: Annotated[
         Path | None,
-        typer.Option("--course-dir", metavar="PATH", help="Also the source of this class."),
+        typer.Option(
+            "--course-dir",
+            metavar="PATH",
+            help="Also the source of this class; where you are, if that is one.",
+        ),
     ] = None,
 ) -> None:
     """Build the notebooks: the students' one and, for a class, its source.
 
     Writes notebooks/CHAPTER.ipynb, course/fixtures/CHAPTER.npz and, in the folder of a class,
-    source/CHAPTER/CHAPTER.ipynb; makes that folder if it is new.  Building twice changes nothing.
+    source/CHAPTER/CHAPTER.ipynb.  Building twice changes nothing.
     """
+    if course_dir is not None:
+        _class(course_dir)  # refuses what is none: a name misspelt would be a class more
+    _build(chapters, course_dir or _here())
+
+
+@app.command()
+def new_course(
+    to: Annotated[Path, typer.Argument(metavar="FOLDER", help="Made, if it is new.")],
+    chapters: Chapters = None,
+) -> None:
+    """Make the folder of a class, which nbgrader's own commands work in, too.
+
+    Writes nbgrader_config.py, which is yours to change, and source/CHAPTER/CHAPTER.ipynb, which
+    holds the answers.  Other files in the folder stay; what is a class already is refused.
+    """
+    from autograder.folder import CONFIG, GradingError
+
+    for taken in (CONFIG.name, "source"):
+        if (to / taken).exists():
+            raise GradingError(
+                f"{to} is a class already (it has {taken}): bring its notebooks up to date with"
+                f" 'autograder build --course-dir {to}', or name a new folder"
+            )
+    _build(chapters, to)
+
+
+def _build(chapters: list[str] | None, course_dir: Path | None) -> None:
+    """Build with a progress bar, and say what was written and what comes next."""
     from autograder.build import build as build_chapter
 
     names = _chapters(chapters or [])
@@ -122,7 +173,7 @@ def build(
         out.print(f"wrote {_short(path)}", highlight=False, soft_wrap=True)
     if not changed:
         out.print("nothing has changed")
-    if course_dir and any(course_dir in path.parents for path in changed):
+    if course_dir is not None and any(course_dir in path.parents for path in changed):
         also = f", and so on for {', '.join(names[1:])}" if len(names) > 1 else ""
         out.print(
             f"next, in {_short(course_dir)}: nbgrader generate_assignment {names[0]}{also}",
@@ -192,7 +243,7 @@ def grade(
             help="Run students' code without a jail, where the machine gives none.",
         ),
     ] = False,
-    course_dir: CourseDir = CLASS,
+    course_dir: CourseDir = None,
 ) -> None:
     """Grade what was handed in, and show the class table.
 
@@ -208,9 +259,7 @@ def grade(
     if scheduler is None:
         forks.context(name)  # it takes seconds to be ready, and so does what comes next
 
-    from autograder.grading import ClassFolder
-
-    course = ClassFolder.open(course_dir, isolate=not unsafe_no_sandbox)
+    course = _class(course_dir, isolate=not unsafe_no_sandbox)
     if unsafe_no_sandbox:
         _say("not isolated: students' code can read and change whatever you can")
     complete = _grade(course, name, student, force, jobs, scheduler)
@@ -307,15 +356,13 @@ def _table(name: str) -> Table:
 
 
 @app.command()
-def feedback(name: ChapterName, course_dir: CourseDir = CLASS) -> None:
+def feedback(name: ChapterName, course_dir: CourseDir = None) -> None:
     """Write the feedback pages that are out of date.
 
     The pages stand in feedback/STUDENT/CHAPTER/CHAPTER.html, in the folder of the class.
     """
-    from autograder.grading import ClassFolder
-
     _chapters([name])
-    course = ClassFolder.open(course_dir)
+    course = _class(course_dir)
     _feedback(course, name)
     _report(course, name)
 
@@ -344,19 +391,21 @@ def export(
     form: Annotated[
         Format, typer.Option("--format", help="For a spreadsheet, or for an LMS to read in.")
     ] = Format.plain,
-    course_dir: CourseDir = CLASS,
+    course_dir: CourseDir = None,
 ) -> None:
     """Write all grades to a CSV file."""
     from autograder import grading
 
-    course = grading.ClassFolder.open(course_dir)
+    course = _class(course_dir)
     written = grading.export(course, to or course.root / "grades.csv", form.value)
     out.print(f"wrote {_short(written)}", highlight=False, soft_wrap=True)
 
 
 @app.command()
 def demo(
-    course_dir: CourseDir = Path("build/demo"),
+    course_dir: Annotated[
+        Path, typer.Option("--course-dir", metavar="PATH", help="The folder to make.")
+    ] = Path("build/demo"),
     jobs: Jobs = DEFAULT_JOBS,
 ) -> None:
     """Make a class of invented students, and do all of it.
@@ -426,7 +475,7 @@ def verify(
 def replay(
     student: Annotated[str, typer.Argument(metavar="STUDENT")],
     name: ChapterName,
-    course_dir: CourseDir = CLASS,
+    course_dir: CourseDir = None,
 ) -> None:
     """Judge a graded submission again, with the very inputs that it was judged with.
 
@@ -436,7 +485,7 @@ def replay(
     from course.report import as_text
 
     _chapters([name])
-    course = grading.ClassFolder.open(course_dir)
+    course = _class(course_dir)
     seen: list[Evidence | None] = []
     reports = grading.replay(course, name, student, seen)
     run = grading.load_run(course, student, name)

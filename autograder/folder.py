@@ -48,7 +48,7 @@ class ClassFolder:
         if not path.is_file():
             raise GradingError(
                 f"{root} is not a class folder (it has no {CONFIG.name}): make one with"
-                " 'autograder build', or name another with --course-dir"
+                " 'autograder new-course', or name another with --course-dir"
             )
         # nbgrader makes a new gradebook by calling a program that lies beside the interpreter.
         programs = str(Path(sys.executable).parent)

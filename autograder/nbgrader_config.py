@@ -1,4 +1,4 @@
-"""nbgrader's configuration of a class.  ``autograder build`` copies it into a new class folder.
+"""nbgrader's configuration of a class.  ``autograder new-course`` copies it into a new folder.
 
 nbgrader's own commands, formgrader and ``autograder`` all read it from there; change it there.
 """

@@ -1,6 +1,6 @@
 """What this class does otherwise.  Yours to change: the book's syllabus says how.
 
-After a change: ``autograder build --course-dir CLASS``.
+After a change: ``autograder build``, in the folder of the class.
 """
 
 from __future__ import annotations

@@ -66,6 +66,7 @@ def test_help_names_the_commands_and_the_way(run):
     assert code == 0
     for word in (
         "build",
+        "new-course",
         "grade",
         "feedback",
         "export",
@@ -78,7 +79,7 @@ def test_help_names_the_commands_and_the_way(run):
 
 
 @pytest.mark.parametrize(
-    "command", ["build", "publish", "grade", "feedback", "export", "demo", "verify"]
+    "command", ["build", "new-course", "publish", "grade", "feedback", "export", "demo", "verify"]
 )
 def test_every_command_has_help(run, command):
     code, out, _ = run(command, "--help")
@@ -100,7 +101,7 @@ def test_an_unknown_chapter_is_said(run, command):
 @pytest.mark.parametrize("command", [("grade", "bptt"), ("feedback", "bptt"), ("export",)])
 def test_a_missing_class_is_said(run, tmp_path, command):
     result = run(*command, "--course-dir", tmp_path / "nowhere")
-    refused(result, "is not a class folder", "autograder build", "--course-dir")
+    refused(result, "is not a class folder", "autograder new-course", "--course-dir")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -112,18 +113,51 @@ def elsewhere(monkeypatch, tmp_path):
     return tmp_path
 
 
-def test_build_says_what_it_wrote_and_what_comes_next(run, elsewhere):
+def test_new_course_says_what_it_wrote_and_what_comes_next(run, elsewhere):
     target = elsewhere / "class"
-    code, out, err = run("build", "--course-dir", target)
+    code, out, err = run("new-course", target)
     assert (code, err) == (0, "")
     assert f"{target}/source/bptt/bptt.ipynb" in out
     assert f"nbgrader generate_assignment {CHAPTERS[0]}, and so on for {CHAPTERS[1]}" in out
     assert (target / "nbgrader_config.py").is_file()
+    assert {path.name for path in (target / "source").iterdir()} == set(CHAPTERS)
     before = tree(elsewhere)
+    refused(run("new-course", target), "is a class already", f"build --course-dir {target}")
     assert run("build", "bptt", "--course-dir", target) == (0, "nothing has changed\n", "")
     assert tree(elsewhere) == before
     result = run("grade", "bptt", "--course-dir", target)
     refused(result, "nothing has been released yet", "nbgrader generate_assignment")
+
+
+def test_new_course_touches_no_sources_that_are_there(run, elsewhere):
+    mine = elsewhere / "class" / "source" / "bptt" / "bptt.ipynb"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    refused(run("new-course", elsewhere / "class", "bptt"), "it has source")
+    assert [path for path in elsewhere.rglob("*") if path.is_file()] == [mine]
+    assert mine.read_text() == "mine"
+
+
+def test_in_the_folder_of_a_class_that_class_is_meant(run, elsewhere, monkeypatch):
+    target = elsewhere / "class"
+    assert run("new-course", target, "bptt")[0] == 0
+    source = target / "source" / "bptt" / "bptt.ipynb"
+    for folder in (target, elsewhere):  # in it, and where it is class/
+        monkeypatch.chdir(folder)
+        refused(run("grade", "bptt"), "nothing has been released yet")
+    source.unlink()
+    assert run("build", "bptt") == (0, "nothing has changed\n", "")
+    monkeypatch.chdir(target)
+    code, out, _ = run("build", "bptt")
+    assert code == 0
+    assert "wrote source/bptt/bptt.ipynb" in out
+    assert source.is_file()
+
+
+def test_build_makes_no_class_of_a_name_misspelt(run, elsewhere):
+    result = run("build", "bptt", "--course-dir", elsewhere / "clas")
+    refused(result, "is not a class folder", "autograder new-course")
+    assert list(elsewhere.iterdir()) == []
 
 
 def test_a_refused_cell_is_said_with_its_line_and_nothing_is_written(run, elsewhere, monkeypatch):
@@ -132,7 +166,7 @@ def test_a_refused_cell_is_said_with_its_line_and_nothing_is_written(run, elsewh
     (elsewhere / "bptt.py").write_text(spoiled)
     monkeypatch.setattr(build, "SOLUTIONS", elsewhere)
     line = spoiled.splitlines().index('# %% exercise="bptt.los"') + 1
-    result = run("build", "bptt", "--course-dir", elsewhere / "class")
+    result = run("new-course", elsewhere / "class", "bptt")
     refused(result, f"bptt.py:{line}: ", 'unknown exercise "bptt.los"')
     assert not (elsewhere / "class").exists()
 
@@ -142,7 +176,7 @@ def test_no_permission_is_said(run, elsewhere, monkeypatch):
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(build, "put", put)
-    result = run("build", "bptt", "--course-dir", elsewhere / "class")
+    result = run("new-course", elsewhere / "class", "bptt")
     refused(result, "no permission for ", "bptt.ipynb")
 
 
