@@ -190,6 +190,43 @@ def numpy_ways(cell: str, inputs: list, outside: list) -> dict[str, tuple[Run, R
     }
 
 
+BARE = "products and tanh alone"
+SQUASHED = {"rnn": (1,), "gru": (2, 1), "lstm": (4, 1)}
+"""How many slabs of (B, H) each tanh of a step takes: the next waits for what the last one gave."""
+
+
+def bare(cell: str, inputs: list, outside: list) -> tuple[Run, Run]:
+    """What no NumPy program of a network's equations can leave out, and nothing else.
+
+    U x as one product; for each step W h as one product, and its tanh.  Backward: a product for
+    each step, and dx, dU, dW as one each.  Nothing is handed on, so the numbers mean nothing.
+    """
+    x, (U, W) = inputs[0], inputs[-4:-2] if cell == "gru" else inputs[-3:-1]
+    T, B, _ = x.shape
+    flat, states = (each.reshape(T * B, -1) for each in (x, outside[0]))
+    UT, WT = np.ascontiguousarray(U.T), np.ascontiguousarray(W.T)
+    h, driven = states[:B], np.empty_like(W, shape=(T * B, len(W)))
+    a, back = np.empty_like(driven[:B]), np.empty_like(h)
+    squashed = [np.concatenate([h] * count) for count in SQUASHED[cell]]
+    rooms = [np.empty_like(each) for each in squashed]
+
+    def forward() -> None:
+        np.dot(flat, UT, out=driven)
+        for _ in range(T):
+            np.dot(h, WT, out=a)
+            for each, room in zip(squashed, rooms, strict=True):
+                np.tanh(each, out=room)
+
+    def both() -> None:
+        forward()
+        for _ in range(T):
+            np.dot(a, W, out=back)
+        for left, right in ((driven, U), (driven.T, flat), (driven.T, states)):
+            np.dot(left, right)
+
+    return forward, both
+
+
 def check_agreement(cell: str, inputs: list, ways: dict[str, tuple[Run, Run]]) -> None:
     """All ways give the same states: otherwise their times mean nothing."""
     truth = np.asarray(ways["fast"][0]()[0])
@@ -210,6 +247,7 @@ def network(cell: str, budget: float, least: int) -> Record:
             tensors = [[torch.from_numpy(a) for a in each] for each in (inputs, outside)]
             ways = {**numpy_ways(cell, inputs, outside), **torch_ways(cell, *tensors)}
             check_agreement(cell, inputs, ways)
+            ways[BARE] = bare(cell, inputs, outside)
             for turn, name in enumerate(("forward", "with backward")):
                 runs = {way: pair[turn] for way, pair in ways.items() if way != "torch by hand"}
                 found = summary(rounds_of(runs, budget, least), "fast")

@@ -122,7 +122,7 @@ def test_the_record_has_every_point_and_says_where(recorded):
     for p in points:
         assert p["rounds"] >= 3
         assert p["ratio"]["fast"] == 1
-        assert {"torch.nn", "torch loop", "textbook"} <= set(p["ratio"])
+        assert {"torch.nn", "torch loop", "textbook", lab.BARE} <= set(p["ratio"])
     for part in (*networks, "growth", "scan", "kernels", "device"):
         assert recorded[part]["machine"]["threads"] == 1
         assert recorded[part]["machine"]["date"] in lab.said_of(recorded[part])
@@ -133,6 +133,9 @@ def test_tables_of_the_record(recorded):
     for turn in ("forward", "with backward"):
         rows = lab.table_recorded(recorded, turn).rows
         assert len(rows) == len(lab.points_of(recorded)) / 2
+        for row in rows:
+            ours, most = map(float, row[3].split(f"{lab.NO_BREAK}of{lab.NO_BREAK}"))
+            assert ours < 1.03 * most, "ours do more than what they can't leave out"
     assert len(lab.table_growth(recorded).rows) == 6
     said = lab.bound_of_scan(recorded)
     bound, ours = map(float, re.findall(r"([\d.]+) times as fast", said))

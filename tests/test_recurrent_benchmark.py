@@ -29,6 +29,31 @@ def test_all_ways_give_the_same_states_and_gradients(cell):
         np.testing.assert_allclose(dx, want, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("cell", recurrent.BLOCKS)
+def test_the_bound_does_no_more_products_and_tanh_than_the_network(cell, monkeypatch):
+    """Counted in multiplications and entries: what is measured as a bound must be one."""
+    T, B, H, D = 5, 2, 4, 3
+    blocks = recurrent.BLOCKS[cell]
+    run = recurrent.bare(cell, *recurrent.drawn(cell, B, T, H, D, "float64"))
+    count = {"products": 0, "tanh": 0}
+
+    def dot(a, b, out=None, real=np.dot):
+        count["products"] += a.shape[0] * a.shape[1] * b.shape[1]
+        return real(a, b, out=out)
+
+    def tanh(a, out, real=np.tanh):
+        count["tanh"] += a.size
+        return real(a, out=out)
+
+    monkeypatch.setattr(np, "dot", dot)
+    monkeypatch.setattr(np, "tanh", tanh)
+    run[0]()
+    forward = T * B * blocks * H * (D + H)
+    assert count == {"products": forward, "tanh": T * B * H * (blocks + (cell == "lstm"))}
+    run[1]()
+    assert count["products"] == 2 * forward + T * B * blocks * H * (D + H + D + H)
+
+
 def test_summary_is_of_pairs_of_one_round():
     found = recurrent.summary({"fast": [1.0, 2.0, 4.0], "other": [3.0, 4.0, 4.0]}, "fast")
     assert found["rounds"] == 3

@@ -330,6 +330,7 @@ def said_of(part: dict[str, Any]) -> str:
 
 
 NETWORKS = ("rnn", "gru", "lstm")
+BARE = "products and tanh alone"
 
 
 def said_of_networks(found: dict[str, Any]) -> str:
@@ -345,23 +346,27 @@ def points_of(found: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def table_recorded(found: dict[str, Any], turn: str) -> Table:
-    """Return how long other ways take for one of ours; turn : "forward" or "with backward"."""
-    names = {
-        "torch.nn": "torch.nn",
-        "torch loop": "PyTorch loop",
-        "textbook": "textbook NumPy",
-        "fast, fresh memory": "ours, fresh memory",
-    }
+    """Return how long other ways take for one of ours; turn : "forward" or "with backward".
+
+    After "of" stands the same for one of the products and the tanh alone: the most one can gain.
+    """
+    others = {"torch.nn": "torch.nn", "torch loop": "PyTorch loop", "textbook": "textbook NumPy"}
     rows = []
     for p in points_of(found):
         if p["pass"] == turn:
             ours = f"{1e3 * p['seconds']['fast']:.1f}"
-            ratios = [f"{p['ratio'][name]:.2f}" for name in names]
+            least = p["ratio"][BARE]
+            ratios = [
+                f"{p['ratio'][name]:.2f} of {p['ratio'][name] / least:.2f}".replace(" ", NO_BREAK)
+                for name in others
+            ]
+            ratios.append(f"{p['ratio']['fast, fresh memory']:.2f}")
             network = f"{p['cell'].upper()} {p['dtype']}".replace(" ", NO_BREAK)
             rows.append(
                 [network, f"({p['B']},{NO_BREAK}{p['T']},{NO_BREAK}{p['H']})", ours, *ratios]
             )
-    return Table(["network", "(B, T, H)", "ours, ms", *names.values()], rows)
+    heads = ["network", "(B, T, H)", "ours, ms", *others.values(), "ours, fresh memory"]
+    return Table(heads, rows)
 
 
 def spread_of(found: dict[str, Any]) -> str:
@@ -372,6 +377,18 @@ def spread_of(found: dict[str, Any]) -> str:
         f" {np.median(spreads):.0f} % of the median at half of the points, and by"
         f" {max(spreads):.0f} % at the worst."
     )
+
+
+def bound_of_networks(found: dict[str, Any]) -> str:
+    """Return what part of our times is products and tanh, over all points, as a sentence."""
+    said = []
+    for turn in ("forward", "with backward"):
+        parts = [100 * p["ratio"][BARE] for p in points_of(found) if p["pass"] == turn]
+        said.append(
+            f"{turn}, they take {np.median(parts):.0f} % of our time at half of the points or more,"
+            f" {min(parts):.0f} % at the fewest, {max(parts):.0f} % at the most"
+        )
+    return f"{said[0][0].upper()}{said[0][1:]}; {said[1]}."
 
 
 def table_growth(found: dict[str, Any]) -> Table:
