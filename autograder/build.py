@@ -6,11 +6,13 @@ One way only, and the same text always gives the same bytes.
 from __future__ import annotations
 
 import ast
+import glob
 import hashlib
 import os
 import tempfile
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -274,12 +276,37 @@ def put(path: Path, content: str | bytes) -> bool:
     data = content.encode() if isinstance(content, str) else content
     if path.exists() and path.read_bytes() == data:
         return False
+    with beside(path) as temporary:
+        temporary.write_bytes(data)
+        temporary.chmod(0o644)
+    return True
+
+
+@contextmanager
+def beside(path: Path) -> Iterator[Path]:
+    """A name to write under; takes the place of the file at the end, if all went well.
+
+    Who is killed while writing leaves such a file behind: the next to write takes it away.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-    os.chmod(name, 0o644)
-    os.replace(name, path)
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        if left.suffix[1:].isdecimal() and not _runs(int(left.suffix[1:])):
+            left.unlink(missing_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # another user's
     return True
 
 

@@ -12,11 +12,9 @@ import hashlib
 import io
 import json
 import logging
-import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,7 +35,7 @@ from nbgrader.converters.base import NbGraderException
 from sqlalchemy import select
 
 from autograder import crew, execute, repair
-from autograder.build import CONFIG, put
+from autograder.build import CONFIG, beside, put
 from autograder.evidence import Evidence
 from autograder.execute import TrustedExecute
 from autograder.export import FORMATS, lines
@@ -376,23 +374,11 @@ def _feedback_page(course: ClassFolder, student: str, chapter: str) -> None:
     _start(converter)
 
 
-@contextmanager
-def _beside(path: Path) -> Iterator[Path]:
-    """A name to write under; takes the place of the file at the end, if all went well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def export(course: ClassFolder, to: Path, form: str = "plain") -> Path:
     """Write every grade of a class to a CSV file, in one of ``autograder.export.FORMATS``."""
     course.check_gradebook()
     with (
-        _beside(to) as temporary,
+        beside(to) as temporary,
         course.gradebook() as gradebook,
         temporary.open("w", encoding="utf-8", newline="") as file,
     ):

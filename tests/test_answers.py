@@ -123,9 +123,14 @@ def test_a_way_round_is_refused(tmp_path):
 
 
 def test_every_check_has_said_right(site):
-    """All answers have run on these pages, and the checks behind them."""
+    """All answers have run on these pages, the checks behind them, and the training at the end."""
     for name in CHAPTERS:
-        text = words((site / f"{name}.html").read_text(encoding="utf-8"))
+        page = (site / f"{name}.html").read_text(encoding="utf-8")
+        assert not re.search(r'class="[^"]*\b(stderr|traceback)\b', page)
+        assert 'class="rnn-svg"' in page, "the training cell has drawn nothing"
+        text = words(page)
+        count = len(chapter(name).exercises)
+        assert f"{count} of {count} right" in text
         for exercise in chapter(name).exercises:
             for part in exercise.parts or (None,):
                 full = f"{exercise.name}.{part}" if part else exercise.name

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 
 import nbformat
 import numpy as np
@@ -15,7 +17,8 @@ from course.exercise import CHAPTERS, chapter
 
 
 @pytest.mark.parametrize("name", CHAPTERS)
-def test_building_twice_gives_the_same_bytes(name, tmp_path):
+def test_building_twice_gives_the_same_bytes(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(build, "build_fixtures", lambda name: False)  # test_exercises.py has them
     assert build.as_json(build.student_notebook(name)) == build.as_json(
         build.student_notebook(name)
     )
@@ -90,23 +93,6 @@ def run(notebook):
     ]
 
 
-@pytest.mark.parametrize("name", CHAPTERS)
-def test_with_answers_it_runs_from_top_to_bottom(name):
-    notebook = build.source_notebook(name)
-    assert run(notebook) == []
-    last = [cell for cell in notebook.cells if cell.cell_type == "code"][-1]
-    count = len(chapter(name).exercises)
-    assert f"{count} of {count} right" in last.outputs[0].data["text/plain"]
-    pictures = [
-        output
-        for cell in notebook.cells
-        if cell.cell_type == "code"
-        for output in cell.outputs
-        if "image/svg+xml" in output.get("data", {})
-    ]
-    assert pictures, "the training cell has drawn nothing"
-
-
 def test_the_ledger_row_of_the_picture_has_four_equal_copies(monkeypatch):
     """What the question under the picture asks for must be in it: t = 13 ... 16, and no other."""
     from course import figures
@@ -133,6 +119,38 @@ def test_with_stubs_it_fails_in_the_checks_alone(name):
     for _, output in failures:
         assert output.ename == "CheckFailed"
         assert output.evalue.endswith("not attempted")
+
+
+def test_a_file_stands_there_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "below" / "grades[1].json"
+    assert build.put(path, "old")
+    assert not build.put(path, "old")
+
+    def half() -> None:
+        with build.beside(path) as temporary:
+            temporary.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        half()
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+    assert path.read_text() == "old"
+
+
+def test_what_a_killed_writer_left_is_taken_away_by_the_next(tmp_path):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    path = tmp_path / "grades[1].json"
+    left = tmp_path / f".{path.name}.{ended.pid}"
+    others = [
+        tmp_path / f".{path.name}.1",  # that process runs
+        tmp_path / f".{path.name}.mine",
+        tmp_path / f".other.json.{ended.pid}",
+    ]
+    for each in (left, *others):
+        each.write_text("half")
+    assert build.put(path, "new")
+    assert set(tmp_path.iterdir()) == {path, *others}
 
 
 GOOD = (build.SOLUTIONS / "bptt.py").read_text(encoding="utf-8")
