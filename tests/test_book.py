@@ -158,21 +158,25 @@ def test_only_icons_that_are_shown_are_loaded(html):
         assert re.search(rf'"?{icon}"?:\[\d+,\d+,', text), icon
 
 
-class Unlinked(HTMLParser):
-    """Equation numbers in a page's text that are no links: not in code, mathematics, outputs."""
+class Prose(HTMLParser):
+    """The pieces of a page's text but for code, mathematics, and what programs print.
 
-    SKIPPED = ("a", "code", "pre", "script", "style", "svg", "title")
+    without : further tags and classes to leave out
+    """
 
-    def __init__(self, path: Path) -> None:
+    SKIPPED = frozenset(("code", "pre", "script", "style", "svg", "title", "math", "stream"))
+
+    def __init__(self, path: Path, *without: str) -> None:
         super().__init__()
+        self.skipped = self.SKIPPED.union(without)
         self.inside: list[str] = []  # tags from the outermost skipped one on
-        self.found: list[str] = []
+        self.pieces: list[str] = []
         self.feed(path.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag, attrs):
-        classes = set((dict(attrs).get("class") or "").split())
-        skipped = tag in self.SKIPPED or classes & {"math", "text_html", "stream"}
-        if (self.inside or skipped) and tag not in ("br", "img", "link", "meta", "input", "hr"):
+        known = {tag, *(dict(attrs).get("class") or "").split()}
+        empty = tag in ("br", "img", "link", "meta", "input", "hr")
+        if (self.inside or known & self.skipped) and not empty:
             self.inside.append(tag)
 
     def handle_endtag(self, tag):
@@ -181,14 +185,24 @@ class Unlinked(HTMLParser):
 
     def handle_data(self, data):
         if not self.inside:
-            self.found += re.findall(r"\((\d+\.\d+)\)", data)
+            self.pieces.append(data)
 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_equation_numbers_are_links(html, name):
     targets = set().union(*(anchors(html / f"{each}.html") for each in PAGES))
-    found = Unlinked(html / f"{name}.html").found
+    pieces = Prose(html / f"{name}.html", "a", "text_html").pieces
+    found = [each for piece in pieces for each in re.findall(r"\((\d+\.\d+)\)", piece)]
     assert [each for each in found if f"eq-{each.replace('.', '-')}" in targets] == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_no_markup_is_left_in_the_text(html, name):
+    """Mathematics, stress, links and roles, which a cell's output or a caption may not get made."""
+    pieces = Prose(html / f"{name}.html").pieces
+    assert sum(map(len, pieces)) > 500
+    left = r".{0,30}(?:\$|\*\*|`|\]\(|\{(?:cite|doc|eq|numref|ref|term)[:}]).{0,30}"
+    assert [each for piece in pieces for each in re.findall(left, piece)] == []
 
 
 def test_every_page_is_in_the_table_of_contents():
