@@ -288,15 +288,15 @@ def draw_graph(data: Graph) -> Figure:
                 "arrowstyle": "-|>",
                 "color": VERMILION if dropped else figures.FOREGROUND,
                 "linestyle": "--" if dropped else "-",
-                "shrinkA": 13,
-                "shrinkB": 13,
+                "shrinkA": 15,
+                "shrinkB": 15,
                 "linewidth": 1.4,
             },
         )
     for name, (x, y) in data.nodes.items():
         colour = BLUE if name[0] == "m" else figures.FOREGROUND
-        ax.plot(x, y, "o", ms=24, mfc="none", mec=colour, mew=1.4)
-        ax.text(x, y, name, ha="center", va="center", fontsize=8, color=colour)
+        ax.plot(x, y, "o", ms=28, mfc="none", mec=colour, mew=1.4)
+        ax.text(x, y, name, ha="center", va="center", fontsize=10)
     ax.set(xlim=(-0.7, 9.7), ylim=(-1.9, 2.8))
     ax.axis("off")
     return fig
