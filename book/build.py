@@ -231,7 +231,7 @@ def build_html(book: Path, out: Path, cache_path: Path, fresh: bool) -> None:
         warningiserror=True,
         keep_going=True,
         freshenv=fresh,
-        force_all=fresh,
+        force_all=True,  # else search forgets the index entries of pages that are not written again
         quiet=True,
     )
     if isinstance(status, BaseException) or status:

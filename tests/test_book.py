@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import http.server
 import importlib.util
+import json
 import re
 import shutil
 import subprocess
@@ -276,7 +277,11 @@ def run_build(root: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_forms_that_pages_use(small_book):
-    page = small_book / "book/07-small.md"
+    page, other = (small_book / "book" / name for name in ("07-small.md", "other.md"))
+    (small_book / "book/_toc.yml").write_text(
+        "format: jb-book\nroot: 07-small\nchapters: [{file: other}]\n"
+    )
+    other.write_text("# Words\n\n```{glossary}\none\n  The first.\n```\n")
     page.write_text(
         FRONT_MATTER
         + r"""
@@ -330,10 +335,14 @@ From a file.
     assert "Figure 7.1" in text
     assert "Figure 7.2" in text
 
-    page.write_text(page.read_text() + "\nOne sentence more.\n")
-    done = run_build(small_book)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "running" not in done.stdout  # its code is as it was
+    for changed in (page, other):
+        changed.write_text(changed.read_text() + "\nOne sentence more.\n")
+        done = run_build(small_book)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "running" not in done.stdout  # its code is as it was
+        index = (small_book / "build/book/html/searchindex.js").read_text(encoding="utf-8")
+        found = json.loads(index.removeprefix("Search.setIndex(").removesuffix(")"))
+        assert set(found["indexentries"]) == {"(7.1)", "one"}
 
     code = small_book / "course/figures.py"
     code.write_text(code.read_text().replace("#006ac0", "#006ac1"))
@@ -468,6 +477,17 @@ def test_page_opens_well(chromium, html, served, name, scheme, width, theme):
         ):
             assert letters[0] == letters[1]
 
+        if page.locator(".highlight-ipython3").count():
+            assert page.locator("button.copybtn").count() > 0
+        # Last, since it scrolls: a link to an equation brings it into view.
+        targets = [one for one in Page(html / f"{name}.html").ids if re.match(r"eq-\d", one)]
+        for target in targets[-1:]:
+            page.evaluate("id => { location.hash = id }", target)
+            page.wait_for_timeout(100)
+            box = page.locator(f"#{target}").bounding_box()
+            assert box is not None
+            assert 0 <= box["y"] < 900
+
 
 @pytest.mark.browser
 @pytest.mark.parametrize("name", CHAPTERS)
@@ -511,20 +531,6 @@ def test_page_shuts_nobody_out(chromium, html, name, theme):
 
 
 @pytest.mark.browser
-def test_equation_link_brings_its_equation_into_view(chromium, html):
-    for name in PAGES:
-        targets = [one for one in Page(html / f"{name}.html").ids if re.match(r"eq-\d", one)]
-        if targets:
-            with Opened(chromium, html.as_uri()) as opened:
-                page = opened.go(f"{name}.html")
-                page.evaluate("id => { location.hash = id }", targets[-1])
-                page.wait_for_timeout(100)
-                box = page.locator(f"#{targets[-1]}").bounding_box()
-                assert box is not None
-                assert 0 <= box["y"] < 900
-
-
-@pytest.mark.browser
 def test_theme_switch(chromium, html):
     with Opened(chromium, html.as_uri()) as opened:
         page = opened.go("index.html")
@@ -555,14 +561,6 @@ def test_search_finds(chromium, html, served, scheme, asked, leads):
         assert not opened.elsewhere
         if scheme == "http":  # a browser lets no script read the text of file:// pages
             assert not opened.complaints
-
-
-@pytest.mark.browser
-def test_code_has_a_copy_button(chromium, html):
-    for name in PAGES:
-        if 'class="highlight-ipython3' in (html / f"{name}.html").read_text(encoding="utf-8"):
-            with Opened(chromium, html.as_uri()) as opened:
-                assert opened.go(f"{name}.html").locator("button.copybtn").count() > 0
 
 
 @pytest.mark.browser
