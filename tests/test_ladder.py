@@ -68,6 +68,62 @@ def test_what_is_not_begun_is_not_attempted():
     assert (report.points, report.headline) == (0.0, "not attempted yet")
 
 
+# What is raised.
+
+
+def raises_on(name):
+    """A right answer, but on this case it raises."""
+    (spoilt,) = (each.args["x"].tobytes() for each in PUBLIC if each.name == name)
+
+    def answer(x):
+        if x.tobytes() == spoilt:
+            raise ValueError("no luck")
+        return both(x)
+
+    return answer
+
+
+def test_what_is_raised_after_the_first_case_comes_with_its_name():
+    first = ladder(raises_on("probe")).climb()
+    assert (first.rung, first.case) == ("runs", "probe")
+    assert first.lines[-1] == "it was called with x (1, 2)"
+    for name, shape, where in (
+        ("main", "(3, 2)", 'on "main": why'),
+        ("last", "(3, 2)", 'on the property "last": why'),
+    ):
+        later = ladder(raises_on(name)).climb()
+        assert (later.rung, later.case) == ("runs", name)
+        assert later.lines == (first.lines[0], f"it was called with x {shape}", where)
+
+
+def test_any_other_finding_names_its_case_once_or_not_at_all():
+    def differs(x):
+        return both(x) if len(x) == 1 else wrong_b(x)
+
+    where = 'on "main": why'
+    assert ladder(differs).climb().lines == (
+        where,
+        "yours is +0.5 off, everywhere",
+        "here a is right",
+    )
+    report = ladder(lambda x: both(x) if len(x) == 1 else None).climb()
+    assert (report.rung, report.case) == ("shapes", "main")
+    assert where not in report.lines
+
+
+def test_what_is_raised_only_at_the_call_that_is_repeated_belongs_to_no_case():
+    count = itertools.count(1)
+
+    def answer(x):
+        if next(count) > len(PUBLIC) + len(FRESH):
+            raise ValueError("once too often")
+        return both(x)
+
+    report = ladder(answer).climb()
+    assert (report.outcome, report.rung, report.case) == ("wrong", "runs", None)
+    assert report.headline == "it raised ValueError: once too often"
+
+
 # Order and number of calls.
 
 
@@ -345,6 +401,84 @@ def test_a_slip_is_known_by_the_words_with_which_it_stops():
     assert (report.rung, report.slip) == ("runs", known)
     assert known.stops == "runs: it raised ValueError: no luck"
     assert ladder(raises, slips=(other,)).climb().slip is None
+
+
+def summed(x):
+    """Sums where it should not, and is stopped by the shape."""
+    return (2 * x).sum(0), x + 1
+
+
+SUMMED = stop("shapes", "a has shape (2,), want shape (T, B) = (1, 2)")
+
+
+@pytest.mark.parametrize(
+    ("outputs", "whole", "a"),
+    [
+        (summed, True, True),
+        ({"main": summed(X)}, True, True),
+        ({}, True, True),  # nothing is on file of a slip that is stopped on every case
+        (lambda x: ((3 * x).sum(0), x + 1), False, False),
+        ({"main": summed(X), "last": summed(X)}, False, False),  # the last is another one
+        (lambda x: ((2 * x).sum(0, keepdims=True), x + 1), False, False),
+        (lambda x: (summed(x)[0], x + 1.5), False, True),
+    ],
+)
+def test_among_answers_of_one_wrong_shape_a_slip_is_known_by_its_numbers(outputs, whole, a):
+    other = slip(lambda x: (x.sum(0), x + 1), stops=SUMMED, name="other")
+    known = slip(outputs, stops=SUMMED)
+    climbing = ladder(summed, exercise(points=PARTS), slips=(other, known))
+    assert climbing.climb().slip is (known if whole else None)
+    assert climbing.climb("a").slip is (known if a else None)
+
+
+@pytest.mark.parametrize(
+    ("odd", "stopped"),
+    [
+        (lambda x: np.floor(x).astype(np.int64), "a has dtype int64, want float64"),
+        (lambda x: x > 2, "a is of dtype bool, want real numbers of shape (T, B)"),
+    ],
+)
+def test_a_slip_of_a_wrong_type_is_known_by_its_numbers_too(odd, stopped):
+    """They are on file as floats."""
+
+    def known_as(outputs):
+        known = slip(lambda x: (outputs(x).astype(float), x + 1), stops=stop("shapes", stopped))
+        return ladder(lambda x: (odd(x), x + 1), slips=(known,)).climb().slip is known
+
+    assert known_as(odd)
+    assert not known_as(lambda x: odd(x) + 1)
+
+
+def breaks(x):
+    raise ValueError
+
+
+class Unwilling:
+    """A student's object, of which no array can be made."""
+
+    def __array__(self, *args, **kwargs):
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        breaks,
+        lambda x: None,
+        lambda x: (np.array(["one", "two"]), x + 1),
+        lambda x: (Unwilling(), x + 1),
+    ],
+)
+def test_a_wrong_shape_is_no_slip_if_a_later_case_gives_no_numbers(then):
+    report = ladder(
+        lambda x: summed(x) if x.max() < 10 else then(x), slips=(slip(summed, stops=SUMMED),)
+    ).climb()
+    assert (report.rung, report.case, report.slip) == ("shapes", "probe", None)
+
+
+def test_a_slip_that_cancels_is_known_though_its_rounding_is_another():
+    known = slip(lambda x: (2 * x, 1e-17 * x))
+    assert ladder(lambda x: (2 * x, -1e-17 * x), slips=(known,)).climb().slip is known
 
 
 # What the answer says meanwhile.
