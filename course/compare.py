@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -231,9 +232,7 @@ def places(wrong: np.ndarray, output: Output) -> list[str]:
 
 def _blocks(bad: np.ndarray, names: Sequence[str]) -> list[str]:
     """Say in which blocks an axis is wrong, if not in all of them."""
-    wrong = [
-        name for name, rows in zip(names, np.split(bad, len(names)), strict=True) if rows.any()
-    ]
+    wrong = list(compress(names, map(np.any, np.split(bad, len(names)))))
     right = [name for name in names if name not in wrong]
     return [f"wrong in {_several(wrong)}, right in {_several(right)}"] if right else []
 

@@ -7,6 +7,7 @@ import pytest
 
 from course.calls import Finding
 from course.compare import (
+    SINGLE,
     Difference,
     alike,
     as_array,
@@ -14,6 +15,7 @@ from course.compare import (
     compare,
     describe,
     entry,
+    in_single,
     likeness,
     places,
     runs_of,
@@ -276,6 +278,15 @@ def test_a_difference_keeps_what_it_is_about():
     assert difference.error == 0.5
 
 
+def test_numbers_in_single_precision_may_be_less_exact_and_never_must_be_more():
+    tight = in_single(TIGHT)
+    assert tight.limit == pytest.approx(3e-5)
+    assert tight.reason == SINGLE.reason
+    assert in_single(Tolerance(1e-7, "so")) == SINGLE
+    noise = Tolerance(1e-2, "noise")
+    assert in_single(noise) == noise
+
+
 # The same but for rounding.
 
 
@@ -357,6 +368,35 @@ def test_axes_without_a_name_are_passed_over():
     assert where((5, 3), np.s_[0], output=other) == ["wrong in 3 of 15 entries"]
 
 
+IFOG = ("i", "f", "o", "g")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (np.s_[2:4], "wrong in the block f, right in the blocks i, o and g"),
+        (np.s_[3:5], "wrong in the blocks f and o, right in the blocks i and g"),
+        (np.s_[1:6], "wrong in the blocks i, f and o, right in the block g"),
+        (np.s_[::2], "wrong in 4 of 8 entries"),
+    ],
+)
+def test_blocks_are_named_where_one_of_them_is_right(wrong, said):
+    assert where((8,), wrong, output=Output("b", ("4H",), IFOG)) == [said]
+
+
+def test_blocks_are_named_along_their_own_axis_alone_and_beside_the_others():
+    assert where((5, 2, 8), np.s_[4, 0, 6:], output=Output("a", ("T", "B", "4H"), IFOG)) == [
+        "right at t = 1 to 4, wrong at t = 5 (in code: a[4])",
+        "wrong only in a[:, 0] (sequence)",
+        "wrong in the block g, right in the blocks i, f and o",
+    ]
+    W = Output("W", ("4H", "D"), IFOG)
+    assert where((8, 3), np.s_[:, 1], output=W) == ["wrong only in W[:, 1] (input)"]
+    assert where((8, 4), np.s_[:2, 1:], output=W) == [
+        "wrong in the block i, right in the blocks f, o and g"
+    ]
+
+
 def test_numbers_and_slices_are_written_briefly():
     assert runs_of([]) == ""
     assert runs_of([4]) == "4"
@@ -426,6 +466,7 @@ def test_the_limit_itself_is_allowed():
     assert like([0.0, 9.0, -8.0, 8.0], wave, LINE, 0.125) == ["yours is one step late"]
     assert like([-7.0, 8.0, -8.0, 0.0], wave, LINE, 0.125) == ["yours is one step early"]
     assert like([7.0, 6.0, 5.0], [4.0, 2.0, 1.0], LINE, 0.25) == ["yours is +3 off, everywhere"]
+    assert like([0.0, 8.0, 7.0, 6.0], [8.0, 7.0, 6.0, 0.0], LINE, 0.125) == [], "half is right"
 
 
 def test_small_numbers_move_in_time_too():
