@@ -127,8 +127,11 @@ def check_shape(answer: np.ndarray, truth: np.ndarray, output: Output) -> None:
         return
     advice = []
     if len(have) == len(want) and sorted(have) == sorted(want):
-        order = tuple(output.axes[want.index(n)] for n in have)
-        advice.append(f"the axes are in another order: yours look like ({', '.join(order)})")
+        said = "the axes are in another order"
+        if len(set(want)) == len(want):  # else which is which can't be told
+            order = (output.axes[want.index(n)] for n in have)
+            said += f": yours look like ({', '.join(order)})"
+        advice.append(said)
     elif not want:
         advice.append("sum over every axis")
     elif (
@@ -280,7 +283,8 @@ def likeness(answer: np.ndarray, truth: np.ndarray, output: Output, limit: float
     """Name a simple relation between answer and truth, if there is one."""
     unfinite = ~np.isfinite(answer)
     if not answer.ndim:  # two numbers stand beside each other in the headline: they say it all
-        return ["yours has the opposite sign"] if alike(answer, -truth) and answer else []
+        opposite = answer and abs(answer + truth) <= limit * abs(truth)
+        return ["yours has the opposite sign"] if opposite else []
     if unfinite.any():
         return [f"{unfinite.sum()} of {answer.size} entries are NaN or infinite"]
     if not answer.any():

@@ -160,7 +160,12 @@ class Ladder:
         """The same arguments must give the same answer a second time."""
         case = next(case for case in self.public if case.rung == "values")
         first = self._outputs(self._made(case), case, part)
-        second = self._outputs(self.call(case), case, part)
+        try:
+            second = self._outputs(self.call(case), case, part)
+        except Finding as finding:
+            said = "the first call with the same arguments went well:"
+            lines = (*finding.lines, said, _OUTLIVES)
+            raise Finding(finding.rung, finding.headline, lines) from None
         for a, b, output in zip(first, second, self.exercise.outputs, strict=True):
             if a is not None and b is not None and not np.array_equal(a, b):
                 raise Finding(
@@ -214,7 +219,7 @@ class Ladder:
                 if part is None or name == part:
                     if value.dtype.kind not in "fiub" or value.shape != theirs.shape:
                         return False
-                    if not alike(value.astype(np.float64), theirs):
+                    if not alike(value, theirs):
                         return False
         return True
 

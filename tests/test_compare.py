@@ -133,6 +133,7 @@ def test_a_shape_is_described_by_its_letters():
     ("have", "want", "output", "advice"),
     [
         ((2, 5, 4), (5, 2, 4), TBH, "the axes are in another order: yours look like (B, T, H)"),
+        ((4, 2, 2), (2, 2, 4), TBH, "the axes are in another order"),
         ((4, 3), (3, 4), HD, "the axes are in another order: yours look like (D, H)"),
         ((3,), (), NUMBER, "sum over every axis"),
         (
@@ -494,6 +495,8 @@ def test_a_transpose_is_named():
 
 def test_of_one_number_only_the_sign_is_named():
     assert like(-2.0, 2.0, NUMBER) == ["yours has the opposite sign"]
+    assert like(-2.001, 2.0, NUMBER, 1e-3) == ["yours has the opposite sign"]
+    assert like(-2.003, 2.0, NUMBER, 1e-3) == []
     assert like(4.0, 2.0, NUMBER) == []
     assert like(0.0, 0.0, NUMBER) == []
     assert like(np.nan, 2.0, NUMBER) == []

@@ -122,6 +122,8 @@ def test_what_is_raised_only_at_the_call_that_is_repeated_belongs_to_no_case():
     report = ladder(answer).climb()
     assert (report.outcome, report.rung, report.case) == ("wrong", "runs", None)
     assert report.headline == "it raised ValueError: once too often"
+    assert report.lines[-2] == "the first call with the same arguments went well:"
+    assert "what outlives the call" in report.lines[-1]
 
 
 # Order and number of calls.
@@ -429,6 +431,14 @@ def test_among_answers_of_one_wrong_shape_a_slip_is_known_by_its_numbers(outputs
     climbing = ladder(summed, exercise(points=PARTS), slips=(other, known))
     assert climbing.climb().slip is (known if whole else None)
     assert climbing.climb("a").slip is (known if a else None)
+
+
+def test_a_slip_of_a_wrong_shape_is_known_in_single_precision_too():
+    def single(x):
+        return tuple(each.astype(np.float32) for each in summed(x))
+
+    known = slip(summed, stops=SUMMED)
+    assert ladder(single, exercise(), slips=(known,)).climb().slip is known
 
 
 @pytest.mark.parametrize(
