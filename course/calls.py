@@ -134,24 +134,19 @@ def _copy(value: Any, writeable: bool) -> Any:
 
 def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """Name the arguments that are no longer what they were."""
-
-    def differs(a: Any, b: Any) -> bool:
-        if isinstance(a, list):
-            return (
-                not isinstance(b, list)
-                or len(a) != len(b)
-                or any(differs(x, y) for x, y in zip(a, b, strict=True))
-            )
-        return not _same(a, b)
-
-    return [name for name in before if differs(before[name], after[name])]
+    return [name for name in before if not _same(before[name], after[name])]
 
 
 def _same(a: Any, b: Any) -> bool:
-    """Whether two arrays hold the same; NaN is the same as NaN, since padding may hold it."""
+    """Whether two arguments hold the same; NaN is the same as NaN, since padding may hold it.
+
+    b: what a student left there; it may be something that can't even be compared, such as text.
+    """
+    if isinstance(a, list):
+        return isinstance(b, list) and len(a) == len(b) and all(map(_same, a, b))
     try:
         return np.array_equal(a, b, equal_nan=np.asarray(a).dtype.kind == "f")
-    except Exception:  # a student may put there what can't even be compared, such as text
+    except Exception:
         return False
 
 
