@@ -6,7 +6,7 @@ import contextlib
 import dis
 import io
 import itertools
-import linecache
+import os
 import re
 import signal
 import threading
@@ -38,6 +38,11 @@ KEPT_AT_MOST = 1 << 24
 PRINTED_AT_MOST = 2_000
 """Characters of a student's prints that a report repeats."""
 
+PYTHON, COURSE = (
+    os.path.join(os.path.dirname(file), "") for file in (traceback.__file__, __file__)
+)
+"""Folders whose lines no student wrote: Python's own library, and the toolkit."""
+
 
 @dataclass(eq=False)
 class Finding(Exception):
@@ -66,7 +71,7 @@ class _Capped(io.TextIOBase):
     """A text stream that keeps the first characters and counts the rest."""
 
     def __init__(self) -> None:
-        self.kept: list[str] = []
+        self.kept = ""
         self.size = 0
 
     def writable(self) -> bool:
@@ -75,17 +80,14 @@ class _Capped(io.TextIOBase):
 
     def write(self, text: str) -> int:
         """Keep what still fits."""
-        if self.size < PRINTED_AT_MOST:
-            self.kept.append(text[: PRINTED_AT_MOST - self.size])
+        self.kept += text[: PRINTED_AT_MOST - len(self.kept)]
         self.size += len(text)
         return len(text)
 
     def text(self) -> str:
         """What was kept, and how much was not."""
         dropped = self.size - PRINTED_AT_MOST
-        return "".join(self.kept) + (
-            f"\n... and {dropped:,} more characters" if dropped > 0 else ""
-        )
+        return self.kept + (f"\n... and {dropped:,} more characters" if dropped > 0 else "")
 
 
 @contextlib.contextmanager
@@ -132,18 +134,20 @@ def _copy(value: Any, writeable: bool) -> Any:
 
 def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """Name the arguments that are no longer what they were."""
+    return [name for name in before if not _same(before[name], after[name])]
 
-    def differs(a: Any, b: Any) -> bool:
-        if isinstance(a, list):
-            return (
-                not isinstance(b, list)
-                or len(a) != len(b)
-                or any(differs(x, y) for x, y in zip(a, b, strict=True))
-            )
-        kind = getattr(getattr(a, "dtype", None), "kind", "")
-        return not np.array_equal(a, b, equal_nan=kind == "f")  # padding may hold NaN
 
-    return [name for name in before if differs(before[name], after[name])]
+def _same(a: Any, b: Any) -> bool:
+    """Whether two arguments hold the same; NaN is the same as NaN, since padding may hold it.
+
+    b: what a student left there; it may be something that can't even be compared, such as text.
+    """
+    if isinstance(a, list):
+        return isinstance(b, list) and len(a) == len(b) and all(map(_same, a, b))
+    try:
+        return np.array_equal(a, b, equal_nan=np.asarray(a).dtype.kind == "f")
+    except Exception:
+        return False
 
 
 def call(
@@ -214,7 +218,7 @@ class Caller:
     def __call__(self, given: Mapping[str, Any]) -> Call:
         """Call it once, as ``call`` does."""
         made = call(self._run, self._answer, given, self._seconds)
-        kept = all(np.array_equal(a, b, equal_nan=b.dtype.kind == "f") for a, b in self._before)
+        kept = all(_same(before, now) for now, before in self._before)
         if made.finding is None and not kept:
             made.finding = Finding(
                 "properties",
@@ -272,9 +276,14 @@ def _written(
 
     def stops(locked: str | None) -> bool:
         args = {name: _copy(value, writeable=name != locked) for name, value in given.items()}
-        again = _Capped()  # what it prints was heard the first time
+        again = _Capped()  # what it prints and warns was heard the first time
         try:
-            with contextlib.redirect_stdout(again), contextlib.redirect_stderr(again):
+            with (
+                warnings.catch_warnings(),
+                contextlib.redirect_stdout(again),
+                contextlib.redirect_stderr(again),
+            ):
+                warnings.simplefilter("ignore")
                 run(answer, args)
         except (KeyboardInterrupt, OutOfTime):
             raise
@@ -307,12 +316,16 @@ def _wrote(names: list[str], given: Mapping[str, Any], error: BaseException | No
 def _line_of(error: BaseException) -> str | None:
     """The last line of the student's own that an exception passed through."""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        outside = "site-packages" in frame.filename or "/course/" in frame.filename
-        outside = outside or frame.filename.endswith(".pyx")  # compiled: numpy/random/mtrand.pyx
-        if not outside and not frame.filename.startswith("<frozen"):
-            code = frame.line or linecache.getline(frame.filename, frame.lineno or 0).strip()
-            return f"in {frame.name}, line {frame.lineno}: {code}"
+        if _is_own(frame.filename):
+            return f"in {frame.name}, line {frame.lineno}: {frame.line}"
     return None
+
+
+def _is_own(file: str) -> bool:
+    """Whether a file may be the student's: not Python's, not a package's, not the toolkit's."""
+    if file.startswith((PYTHON, COURSE, "<frozen")) or file.endswith(".pyx"):
+        return False  # as a .pyx: numpy/random/mtrand.pyx, compiled
+    return "site-packages" not in file and "dist-packages" not in file  # the latter: Debian, Colab
 
 
 def _raised(error: BaseException, answer: Any, given: Mapping[str, Any]) -> Finding:

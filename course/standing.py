@@ -28,7 +28,9 @@ class Stand(NamedTuple):
 
 def record(report: Report) -> None:
     """Remember a report as the latest for its exercise, or for its part."""
-    _last[report.exercise.name, report.part] = report
+    key = report.exercise.name, report.part
+    _last.pop(key, None)  # or it would keep its place: the latest comes last
+    _last[key] = report
 
 
 def forget() -> None:
@@ -67,7 +69,7 @@ def _stands(found: Chapter, folder: Path) -> list[tuple[Exercise, Stand]]:
 def _saved(found: Chapter, path: Path) -> dict[tuple[str, str | None], str]:
     """The outcomes that a saved notebook shows; none if there is no notebook that can be read."""
     try:
-        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        cells = json.loads(path.read_bytes())["cells"]
         outputs = [output for cell in cells for output in cell.get("outputs", ())]
         shown = [output["data"][DATA] for output in outputs if DATA in output.get("data", {})]
         reports = [[each[key] for key in ("exercise", "part", "outcome")] for each in shown]

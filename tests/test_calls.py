@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sys
 import threading
 import time
@@ -59,6 +60,8 @@ def test_arguments_are_copies_that_refuse_to_be_written_to():
         ([X], (X,), False),
         ([[X], X], [[X], X], True),
         ([[X], X], [[X + 1], X], False),
+        ([X], [np.array(["a", "b", "c"])], False),
+        ([X], [np.array(["a", None, X], object)], False),
         (3, 3, True),
         ("a", "a", True),
     ],
@@ -193,6 +196,33 @@ def test_an_interrupt_is_the_student_s_own():
         made(answer)
 
 
+def raises_in(file: str):
+    """An answer of the student's, in line 1 of mine.py, that fails in line 1 of another file."""
+    names = {}
+    exec(compile("def inner(x): raise OSError", file, "exec"), names)
+    exec(compile("def outer(x): inner(x)", "/home/me/mine.py", "exec"), names)
+    return names["outer"]
+
+
+@pytest.mark.parametrize(
+    ("file", "own"),
+    [
+        ("<string>", True),
+        ("/home/me/course/answers.py", True),
+        (calls.COURSE[:-1] + "_work/answers.py", True),
+        (calls.COURSE + "adapters.py", False),
+        (calls.PYTHON + "random.py", False),
+        ("/usr/lib/python3.11/site-packages/scipy/linalg.py", False),
+        ("/usr/lib/python3/dist-packages/scipy/linalg.py", False),
+        ("<frozen posixpath>", False),
+        ("numpy/random/mtrand.pyx", False),
+    ],
+)
+def test_the_last_line_of_the_student_s_own_is_told(file, own):
+    where = "in inner, line 1: " if own else "in outer, line 1: "
+    assert stopped(raises_in(file))[2][0] == where
+
+
 def test_lines_of_the_course_and_of_packages_are_not_the_student_s():
     def answer(x):
         np.linalg.inv(np.zeros((2, 3)))
@@ -205,6 +235,69 @@ def test_lines_of_the_course_and_of_packages_are_not_the_student_s():
         calls.read_only(3)
 
     assert call(run, answer, {"x": X}).finding.lines[0].startswith("in run, line ")
+
+    def draws(x):
+        random.choice([])
+
+    assert stopped(draws)[2][0].endswith(": random.choice([])")
+    assert stopped(len, n=3) == (
+        "runs",
+        "it raised TypeError: object of type 'int' has no len()",
+        ("it was called with n = 3",),
+    )
+
+
+def test_it_is_told_by_the_answer_s_own_names_what_it_was_called_with():
+    def step(params, state, *, rate, forgotten):
+        del forgotten
+        params = None
+        raise ValueError(params)
+
+    def run(answer, args):
+        answer((X, [X]), {"h": X, "t": 3}, rate=True, forgotten=1)
+
+    assert call(run, step, {"x": X}).finding.lines[1] == (
+        "it was called with params = None, state {h: (3,), t: = 3}, rate = True, forgotten"
+    )
+
+    class Layer:
+        @staticmethod
+        def forward(ctx, pair, how):
+            raise ValueError
+
+        def step(self, text):
+            raise ValueError
+
+    def forward(answer, args):
+        answer.forward(object(), (X, [X]), object())
+
+    def one_step(answer, args):
+        answer().step("so")
+
+    assert call(forward, Layer, {"x": X}).finding.lines[1] == (
+        "it was called with pair ((3,), [(3,)]), how"
+    )
+    assert call(one_step, Layer, {"x": X}).finding.lines[1] == "it was called with text = 'so'"
+
+
+AXES = "axes are matched from the last: one number for each row wants v[:, None]"
+
+
+@pytest.mark.parametrize(
+    ("answer", "advice"),
+    [
+        (
+            lambda x: np.ones((2, 3)) @ np.ones((4, 3)),
+            "@ sums over the columns of its left factor and the rows of its right one,"
+            " here 3 and 4; a batch has its sequences in rows, so W h becomes h @ W.T",
+        ),
+        (lambda x: x + np.ones((3, 2)), AXES),
+        (lambda x: x + np.ones((2, 2)), None),
+    ],
+)
+def test_what_numpy_says_of_shapes_is_put_in_the_book_s_words(answer, advice):
+    between = stopped(answer)[2][1:-1]
+    assert between == ((advice,) if advice else ())
 
 
 # Writing.
@@ -278,12 +371,16 @@ def test_an_array_of_one_s_own_that_is_locked_is_told_from_an_argument():
 
 
 def test_another_value_error_is_not_taken_for_writing():
+    count = []
+
     def answer(x):
+        count.append(1)
         raise ValueError("no")
 
     rung, _, lines = stopped(answer)
     assert rung == "runs"
     assert "your own" not in " ".join(lines)
+    assert len(count) == 1, "nothing to try out"
 
     def other(x):
         raise TypeError("read-only")
@@ -296,12 +393,15 @@ def test_what_is_tried_out_is_tried_quietly_and_not_for_long(capsys):
 
     def loud(x):
         count.append(1)
-        print("out", len(count))
-        print("err", len(count), file=sys.stderr)
+        sys.stdout.write(f"out {len(count)}\n")
+        sys.stderr.write(f"err {len(count)}\n")
         x += 1
+        warnings.warn("it never came here", stacklevel=1)
 
     got = made(loud)
+    assert got.finding.headline == "your function writes into x"
     assert got.printed == "out 1\nerr 1\n"
+    assert got.warnings == ()
     assert len(count) == 3, "as it is, with nothing locked, with x locked"
     assert capsys.readouterr() == ("", "")
 
@@ -415,7 +515,16 @@ def test_a_print_behind_the_last_that_fits_is_counted():
             assert sys.stdout.write("c" * 1000) == 1000
         assert sys.stdout.writable()
 
-    assert made(prints).printed == "c" * 2000 + "\n... and 2,000 more characters"
+    got = made(prints)
+    assert got.finding is None
+    assert got.printed == "c" * 2000 + "\n... and 2,000 more characters"
+
+
+def test_bytes_can_not_be_printed():
+    def prints(x):
+        sys.stdout.write(b"text")
+
+    assert stopped(prints)[1].startswith("it raised TypeError")
 
 
 # What was returned before.
@@ -444,8 +553,11 @@ def test_an_answer_that_writes_into_the_same_array_again_is_told_so(answer):
     ask = Caller(call_in_order, answer)
     assert ask({"x": X}).finding is None
     finding = ask({"x": X + 1}).finding
-    assert finding.rung == "properties"
-    assert "writes into that array again" in finding.headline
+    assert (finding.rung, finding.headline, finding.lines) == (
+        "properties",
+        "what it returned at the last call has changed: it writes into that array again",
+        ("make a new array at every call: np.empty, np.zeros_like",),
+    )
 
 
 @pytest.mark.parametrize(
@@ -480,3 +592,20 @@ def test_a_finding_of_the_call_itself_comes_first():
     ask = Caller(call_in_order, first_right)
     assert ask({"x": X}).finding is None
     assert "mine" in ask({"x": X + 1}).finding.headline
+
+
+def test_a_value_without_end_is_not_gone_through():
+    ring = [X]
+    ring.append(ring)
+    ask = Caller(call_in_order, lambda x: ring)
+    assert [ask({"x": X}).finding for _ in range(2)] == [None] * 2
+    wide = [[0.0] * 1000] * 10_000
+    ask = Caller(call_in_order, lambda x: wide)
+    began = time.process_time()
+    assert ask({"x": X}).finding is None
+    assert time.process_time() - began < 0.5
+
+
+def test_every_call_has_the_limit():
+    ask = Caller(call_in_order, lambda x: spin(), 0.02)
+    assert ask({"x": X}).finding.headline == "it still ran after 0 s, and was stopped"

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import pytest
 import toys
 
 from course import CourseError, standing
-from course.exercise import CHAPTERS, chapter, find
+from course.exercise import CHAPTERS, Chapter, Question, chapter, find
 from course.ladder import Report
-from course.report import as_data, as_html, as_text
+from course.report import DATA, as_data, as_html, as_text
 from course.standing import forget, progress, ready, record, state
 
 TOY = toys.exercise()
@@ -252,6 +253,10 @@ def test_progress_leads_to_the_chapter_that_was_checked_last(capsys):
     said = capsys.readouterr().out
     assert 'progress("bptt")' in said
     assert len(said.splitlines()) == 2 + len(CHAPTERS)
+    record(Report(find("gates.sample")[0], None, "wrong"))
+    right("forward")
+    progress()
+    assert 'progress("bptt")' in capsys.readouterr().out, "checked before and after the other"
     with pytest.raises(CourseError):
         progress("nowhere")
 
@@ -278,6 +283,145 @@ def test_the_table_of_progress_is_escaped(monkeypatch):
     assert shown["text"].splitlines()[0].endswith("1 of 10 right, 5 of 30 points")
     assert (
         "<strong>3. Back-propagation through time: 1 of 10 right, 5 of 30 points</strong>" in html
+    )
+
+
+ONE = toys.exercise(name="toys.one", title="One < two", points=3)
+TWO = toys.exercise(name="toys.two", number="0.2", title="Two", points={"a": 4, "b": 1})
+CUBES = toys.exercise(name="more.cubes", number="1.1", points=2)
+TOYS = Chapter("toys", 0, "Toys & co", "", (ONE, TWO), (Question("toys.why", "0.3", "<Why>?", 2),))
+MORE = Chapter("more", 1, "More", "", (CUBES,))
+
+
+@pytest.fixture
+def shown(monkeypatch, tmp_path):
+    """What progress shows of a course of two small chapters, worked on in a folder of its own."""
+    found = {}
+    monkeypatch.setattr(standing, "CHAPTERS", ("toys", "more"))
+    monkeypatch.setattr(standing, "chapter", {"toys": TOYS, "more": MORE}.__getitem__)
+    monkeypatch.setattr(standing, "show", lambda **kinds: found.update(kinds))
+    monkeypatch.chdir(tmp_path)
+    return found
+
+
+def lines_of(shown, name: str | None = None) -> list[str]:
+    """The lines of progress, without the last, which says what is next."""
+    progress(name)
+    return shown["text"].splitlines()[:-1]
+
+
+def save(folder, *reports) -> None:
+    """Write the notebook of the toys as Jupyter does, with text and prints beside these reports."""
+    outputs = [{"name": "stdout", "text": "✓"}, {"data": {"text/plain": "✓"}}]
+    outputs += [{"data": {"text/plain": "✓", DATA: each}} for each in reports]
+    cells = [{"cell_type": "markdown", "source": "✓"}, {"cell_type": "code", "outputs": outputs}]
+    text = json.dumps({"cells": cells}, ensure_ascii=False)
+    (folder / "toys.ipynb").write_text(text, encoding="utf-8")
+
+
+def test_what_a_notebook_shows_counts_and_is_said_to_be_saved(shown, tmp_path):
+    assert lines_of(shown) == [
+        "The course: 0 of 3 exercises right, 0 of 10 points",
+        "  0  Toys & co  ○○    0 of 2 right,  0 of 8 points",
+        "  1  More       ○     0 of 1 right,  0 of 2 points",
+    ]
+    save(tmp_path, as_data(Report(ONE, None, "right")), as_data(Report(TWO, "b", "right")))
+    assert lines_of(shown) == [
+        "The course: 1 of 3 exercises right, 4 of 10 points",
+        "  0  Toys & co  ✓✗    1 of 2 right,  4 of 8 points, as saved",
+        "  1  More       ○     0 of 1 right,  0 of 2 points",
+    ]
+    assert lines_of(shown, "toys") == [
+        "✓✗  1 of 2 right, 4 of 8 points",
+        "  ✓ 0.1   toys.one  right, as saved",
+        "  ✗ 0.2   toys.two  wrong (1 of 5 points), as saved",
+        "    0.3   <Why>?: read by your instructor",
+    ]
+    record(Report(ONE, None, "wrong"))
+    record(Report(CUBES, None, "right"))
+    assert lines_of(shown) == [
+        "The course: 1 of 3 exercises right, 3 of 10 points",
+        "  0  Toys & co  ✗✗    0 of 2 right,  1 of 8 points, partly as saved",
+        "  1  More       ✓     1 of 1 right,  2 of 2 points",
+    ]
+    save(tmp_path)
+    assert lines_of(shown, "toys")[1:3] == [
+        "  ✗ 0.1   toys.one  wrong",
+        "  ○ 0.2   toys.two  not attempted (0 of 5 points)",
+    ]
+
+
+def test_parts_that_were_saved_as_one_and_reports_of_other_things(shown, tmp_path):
+    other = {"exercise": "toys.gone", "part": None, "outcome": "right"}
+    odd = {"exercise": "toys.one", "part": None, "outcome": "<script>"}
+    save(tmp_path, other, odd, as_data(Report(TWO, None, "right")))
+    assert lines_of(shown, "toys")[:3] == [
+        "○✓  1 of 2 right, 5 of 8 points",
+        "  ○ 0.1   toys.one  not attempted",
+        "  ✓ 0.2   toys.two  right (5 of 5 points), as saved",
+    ]
+
+
+def test_where_all_is_right_nothing_is_next(shown):
+    record(Report(CUBES, None, "right"))
+    progress("more")
+    assert shown["text"] == ("✓  1 of 1 right, 2 of 2 points\n  ✓ 1.1   more.cubes  right")
+    assert shown["html"].endswith("</table><div></div></div>")
+
+
+TILE = (
+    '<span title="{}" style="display: inline-block; width: 1.4em; margin: 1px; border-radius: 3px;'
+    ' text-align: center; background: rgba({}, 0.3)">{}</span>'
+).format
+RIGHT_TILE = TILE("0.1 toys.one: right", "0, 158, 115", "✓")
+BLANK_TILE = TILE("0.2 toys.two: not attempted", "128, 128, 128", "○")
+
+
+def table(heading: str, width: str, rows: list[list[str]], more: str) -> str:
+    """The card of progress, to the letter."""
+    cell = '<td style="text-align: left; white-space: nowrap">{}</td>'.format
+    return (
+        '<div tabindex="0" style="max-width: 64em; overflow-x: auto; padding: 0.3em 0">'
+        f"<div><strong>{heading}</strong></div>"
+        '<div style="height: 0.5em; margin: 0.5em 0; border-radius: 0.25em; overflow: hidden;'
+        ' background: rgba(128, 128, 128, 0.25)">'
+        f'<div style="height: 100%; width: {width}%; background: rgb(0, 158, 115)"></div></div>'
+        '<table style="margin: 0">'
+        + "".join(f"<tr>{''.join(map(cell, row))}</tr>" for row in rows)
+        + f"</table><div>{more}</div></div>"
+    )
+
+
+def test_the_cards_of_progress_to_the_letter(shown):
+    record(Report(ONE, None, "right"))
+    progress("toys")
+    assert shown["html"] == table(
+        "0. Toys &amp; co: 1 of 2 right, 3 of 8 points",
+        "37.5",
+        [
+            [RIGHT_TILE, "0.1", "<code>toys.one</code>", "One &lt; two", "right"],
+            [BLANK_TILE, "0.2", "<code>toys.two</code>", "Two", "not attempted (0 of 5 points)"],
+            ["", "0.3", "", "&lt;Why&gt;?", "read by your instructor"],
+        ],
+        "next: 0.2, read (0.1)",
+    )
+    progress()
+    title = '<div style="white-space: normal">{}</div>'.format
+    cubes = TILE("1.1 more.cubes: not attempted", "128, 128, 128", "○")
+    assert shown["html"] == table(
+        "The course: 1 of 3 exercises right, 3 of 10 points",
+        "30.0",
+        [
+            [
+                title("0. Toys &amp; co"),
+                RIGHT_TILE + BLANK_TILE,
+                "1 of 2 right",
+                "3 of 8 points",
+                "",
+            ],
+            [title("1. More"), cubes, "0 of 1 right", "0 of 2 points", ""],
+        ],
+        "One chapter, line by line: progress(&quot;toys&quot;)",
     )
 
 
