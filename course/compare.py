@@ -283,7 +283,8 @@ def likeness(answer: np.ndarray, truth: np.ndarray, output: Output, limit: float
     """Name a simple relation between answer and truth, if there is one."""
     unfinite = ~np.isfinite(answer)
     if not answer.ndim:  # two numbers stand beside each other in the headline: they say it all
-        opposite = answer and abs(answer + truth) <= limit * abs(truth)
+        off = limit * abs(truth)
+        opposite = answer and off < np.inf and abs(answer + truth) <= off
         return ["yours has the opposite sign"] if opposite else []
     if unfinite.any():
         return [f"{unfinite.sum()} of {answer.size} entries are NaN or infinite"]

@@ -500,6 +500,7 @@ def test_of_one_number_only_the_sign_is_named():
     assert like(4.0, 2.0, NUMBER) == []
     assert like(0.0, 0.0, NUMBER) == []
     assert like(np.nan, 2.0, NUMBER) == []
+    assert like(-np.inf, np.inf, NUMBER) == like(-2.0, np.inf, NUMBER) == []
 
 
 def test_a_factor_of_nearly_one_is_not_one():
