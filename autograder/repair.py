@@ -166,6 +166,8 @@ def _read(text: str) -> NotebookNode:
         sheets = data.get("worksheets") or [data]
         _count(sum(len(sheet["cells"]) for sheet in sheets))
         data = nbformat.reads(text, as_version=4)
+        for cell in data["cells"]:
+            del cell["id"]  # at random: the next time, it would be another
     _count(len(data["cells"]))
     notebook = new_notebook()
     notebook.nbformat_minor = 5
