@@ -14,6 +14,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -109,12 +110,12 @@ def known_notebook(gradebook: Gradebook, name: str, assignment: str, source: Pat
     class has no such notebook.
     """
     found = gradebook.find_notebook(name, assignment)
-    notebook, _ = read_file(source) if source.is_file() else (new_notebook(), "")
-    order = [_marks(cell).get("grade_id", "") for cell in notebook.cells]
+    cells = read_file(source)[0].cells if source.is_file() else []
+    order = [_marks(cell).get("grade_id") for cell in cells]
     return Known(tuple(trusted_cells(found, order)), found.kernelspec or "{}")
 
 
-def trusted_cells(notebook: Notebook, order: Sequence[str] = ()) -> list[Trusted]:
+def trusted_cells(notebook: Notebook, order: Sequence[str | None] = ()) -> list[Trusted]:
     """The graded and locked cells that the gradebook knows, in the order of these names."""
     graded = {cell.name: cell for cell in (*notebook.grade_cells, *notebook.task_cells)}
     tasks = {cell.name for cell in notebook.task_cells}
@@ -165,12 +166,17 @@ def _read(text: str) -> NotebookNode:
         sheets = data.get("worksheets") or [data]
         _count(sum(len(sheet["cells"]) for sheet in sheets))
         data = nbformat.reads(text, as_version=4)
+        for cell in data["cells"]:
+            cell.pop("id", None)  # at random: the next time, it would be another
     _count(len(data["cells"]))
-    metadata = data.get("metadata")
-    notebook = new_notebook(metadata=metadata if isinstance(metadata, dict) else {})
+    notebook = new_notebook()
     notebook.nbformat_minor = 5
+    if isinstance(data.get("metadata"), dict):
+        notebook.metadata = nbformat.from_dict(data["metadata"])
+        if not _is_sound(notebook):
+            notebook.metadata = NotebookNode()
     if not isinstance(data["cells"], list):
-        raise TypeError("cells must be a list")
+        raise TypeError  # what is wrong, read says
     used: set[str] = set()
     notebook.cells = [_cell(raw, used) for raw in data["cells"] if isinstance(raw, Mapping)]
     # The schema of a whole notebook is compiled: one by one, sound cells take thirty times as long.
@@ -269,12 +275,11 @@ def output(kind: str, **fields: Any) -> NotebookNode:
 def _unused(wanted: Any, used: set[str]) -> str:
     """A valid id that no other cell has: the wanted one if possible."""
     name = wanted if isinstance(wanted, str) and _ID.fullmatch(wanted) else "cell"
-    n = 0
-    while name in used:
-        n += 1
-        name = hashlib.sha256(f"{wanted}{n}".encode("utf-8", "replace")).hexdigest()[:12]
-    used.add(name)
-    return name
+    # Counted from how many are used: from one on, thousands of cells with one id would take long.
+    others = (hashlib.sha256(f"{name}{n}".encode()).hexdigest()[:12] for n in count(len(used)))
+    free = next(each for each in chain([name], others) if each not in used)
+    used.add(free)
+    return free
 
 
 def repaired(
@@ -394,6 +399,8 @@ class SubmissionExporter(NotebookExporter):
             notebook, damage = new_notebook(), f"{path.name} {LINKED}"
         else:
             notebook, damage = read_file(path)
+        # nbconvert takes it for a text unseen; Repair writes all of these metadata anew.
+        notebook.metadata.pop("language", None)
         resources = {} if resources is None else resources
         resources[KEY] = {"damaged": damage}
         return self.from_notebook_node(notebook, resources=resources, **kw)

@@ -9,6 +9,7 @@ import socket
 import struct
 import threading
 import time
+from collections import deque
 
 import numpy as np
 import pytest
@@ -300,6 +301,7 @@ def test_numpy_s_numbers_arrive_as_arrays_of_their_dtype(value):
         np.arange(6.0).reshape(2, 3),
         np.arange(6.0).reshape(2, 3).T,
         np.arange(3, dtype=">f4"),
+        np.arange(3, dtype=">f8"),
         np.zeros((2, 0, 3)),
         np.array([1 + 2j]),
         np.array([True, False]),
@@ -507,3 +509,39 @@ def test_a_class_of_no_named_module_is_packed_all_the_same():
     tree, blobs = frames.pack(type("Odd", (), {"__module__": 5})())
     assert tree == {"foreign": "5.Odd"}
     assert blobs == []
+
+
+class Wrapped:
+    """An object that NumPy reads as an array."""
+
+    def __array__(self, dtype=None, copy=None):
+        return np.arange(3.0)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        deque([0.0, 1.0, 2.0]),
+        memoryview(np.arange(3.0)),
+        Wrapped(),
+        np.arange(3, dtype=np.longdouble),
+        np.arange(3, dtype=np.longdouble).astype(np.dtype(np.longdouble).newbyteorder()),
+    ],
+    ids=["deque", "memoryview", "__array__", "long doubles", "swapped long doubles"],
+)
+def test_what_numpy_reads_as_numbers_arrives_as_doubles(value):
+    got = through(value)
+    assert (got.dtype, got.tolist()) == (np.float64, [0, 1, 2])
+
+
+def test_neither_an_iterator_nor_pytorch_s_values_arrive_as_arrays():
+    import torch
+
+    for value in (
+        iter([1.0]),
+        torch.zeros(2),
+        torch.nn.Parameter(torch.zeros(2), requires_grad=False),
+    ):
+        got = through(value)
+        assert isinstance(got, frames.Foreign)
+        assert type(got).__name__ == type(value).__name__

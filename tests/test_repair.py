@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import copy
 import json
+import logging
+import time
+from types import SimpleNamespace
 
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from nbgrader.coursedir import CourseDirectory
+from traitlets.config import Configurable
 
 from autograder import repair
 from autograder.repair import Known, Repair, SubmissionExporter, Trusted, WriteOff, read, repaired
@@ -56,6 +61,17 @@ def test_a_sound_notebook_is_left_alone():
     assert notes == []
     assert names(cells) == names(submitted())
     check_whole(cells)
+
+
+def test_a_repaired_cell_has_the_class_s_metadata_and_no_other():
+    cells = submitted()
+    for cell in cells:
+        cell.metadata.update(deletable=True, editable=True, mine=1)
+    cells, _ = repaired(cells, TRUSTED)
+    for cell, each in zip(cells, [ANSWER, TEST, None, ASK, WRITTEN], strict=True):
+        fixed = {"editable": False} if each and each.locked else {}
+        kept = {"deletable": False, "nbgrader": each.marks, **fixed} if each else {}
+        assert cell.metadata == kept
 
 
 def test_deleted_cells_come_back_in_their_place():
@@ -274,6 +290,57 @@ def test_an_older_notebook_is_read():
     assert (why, notebook.cells[0].source) == ("", "x = 1")
 
 
+@pytest.mark.parametrize("version", [1, 2])
+def test_the_first_notebooks_are_read_too(version):
+    cells = [{"cell_type": "code", "code": "x = 1", "input": "x = 1", "outputs": []}]
+    inside = {"cells": cells} if version == 1 else {"worksheets": [{"cells": cells}]}
+    notebook, why = read(json.dumps({"nbformat": version, "metadata": {}, **inside}))
+    assert (why, [cell.source for cell in notebook.cells]) == ("", ["x = 1"])
+    assert [cell.id for cell in notebook.cells] == ["cell"], "the same every time"
+
+
+SOUND = [
+    {
+        "cell_type": "code",
+        "id": "a",
+        "metadata": {"tags": ["x"]},
+        "source": "1",
+        "execution_count": 3,
+        "outputs": [{"output_type": "stream", "name": "stdout", "text": "1"}],
+    },
+    {
+        "cell_type": "markdown",
+        "id": "b",
+        "metadata": {"mine": [1]},
+        "source": "![](attachment:a.txt)",
+        "attachments": {"a.txt": {"text/plain": "a"}},
+    },
+    {"cell_type": "raw", "id": "c", "metadata": {"format": "x"}, "source": "\u00fc"},
+]
+
+
+def test_sound_cells_are_kept_as_they_are_alone_and_beside_others():
+    notebook, why = read(json.dumps({"cells": SOUND}))
+    assert (why, notebook.cells) == ("", SOUND)
+    for bad in ({"cell_type": "heading"}, {**SOUND[2], "id": "d", "more": 1}):
+        notebook, why = read(json.dumps({"cells": [*SOUND, bad]}))
+        assert (why, notebook.cells[:3]) == ("", SOUND)
+        assert set(notebook.cells[3]) == {"cell_type", "id", "metadata", "source"}
+        nbformat.validate(notebook)
+
+
+def test_outputs_are_made_as_the_format_wants_them():
+    for output, metadata in (
+        (repair.output("stream", name="stdout", text="a"), None),
+        (repair.output("error", ename="E", evalue="e", traceback=[]), None),
+        (repair.output("display_data", data={"text/plain": "a"}), {}),
+        (repair.output("display_data", data={}, metadata={"a": 1}), {"a": 1}),
+        (repair.output("execute_result", data={}, execution_count=1), {}),
+    ):
+        nbformat.validate(output, ref="output", version=4, version_minor=5)
+        assert output.get("metadata") == metadata
+
+
 # What is changed, in words.
 
 
@@ -296,6 +363,14 @@ def test_a_changed_mark_is_said(change, note):
     cells = submitted()
     cells[1].metadata.nbgrader.update(change)
     assert repaired(cells, TRUSTED)[1] == [f"test-bptt-f: {note}"]
+
+
+def test_a_mark_that_is_not_there_is_not_set():
+    cells = submitted()
+    del cells[1].metadata.nbgrader["task"], cells[1].metadata.nbgrader["solution"]
+    assert repaired(cells, TRUSTED)[1] == []
+    del cells[1].metadata.nbgrader["grade"]
+    assert repaired(cells, TRUSTED)[1] == ["test-bptt-f: its nbgrader marks were changed"]
 
 
 def test_points_on_a_cell_that_has_none_are_said():
@@ -355,6 +430,25 @@ def test_ids_stay_where_they_can_and_are_the_same_every_time():
     assert all(len(each) == 12 for each in (ids[2], ids[-1]))
 
 
+def test_cells_of_one_wrong_id_each_get_a_valid_one():
+    for wrong in ("a b", "\ud800", "", "x" * 65, 7, None):
+        raw = {"cell_type": "raw", "source": "x", "metadata": {}, "id": wrong}
+        notebook, _ = read(json.dumps({"cells": [raw] * 3}))
+        nbformat.validate(notebook)
+        ids = [cell.id for cell in notebook.cells]
+        assert ids[0] == "cell"
+        assert len(set(ids)) == 3
+
+
+def test_many_cells_of_one_id_hold_nobody_up():
+    used: set[str] = set()
+    began = time.monotonic()
+    for _ in range(repair.CELLS):
+        repair._unused("a", used)
+    assert len(used) == repair.CELLS
+    assert time.monotonic() - began < 2
+
+
 # Reading.
 
 
@@ -366,6 +460,7 @@ def test_why_it_could_not_be_read_is_said():
         ("[" * 100_000, "it is nested too deeply"),
         ("{}", "it has no list of cells"),
         ("," * 1_000_001, "it holds more than 1000000 values"),
+        ("," * 1_000_000, "line 1: Expecting value"),
         (
             json.dumps({"cells": [1] * 5001}),
             "it has 5001 cells, and no more than 5000 are looked at",
@@ -402,7 +497,13 @@ def test_of_a_file_no_more_than_that_is_read(tmp_path, monkeypatch):
 
 
 def test_metadata_that_is_none_is_left_out():
-    for given, kept in (({"a": 1}, {"a": 1}), ([1], {}), (None, {})):
+    for given, kept in (
+        ({"a": 1}, {"a": 1}),
+        ([1], {}),
+        (None, {}),
+        ({"kernelspec": {}}, {}),
+        ({"a": "\ud800"}, {}),
+    ):
         notebook, why = read(json.dumps({"cells": [], "metadata": given}))
         assert (why, notebook.metadata, notebook.nbformat_minor) == ("", kept, 5)
 
@@ -459,6 +560,18 @@ def test_the_step_says_on_top_what_it_repaired():
     check_whole(nb.cells[1:], (ANSWER.source, "because"))
 
 
+def test_the_step_says_to_the_instructor_whose_notebook_it_repaired(monkeypatch):
+    log = logging.Logger("alone")
+    said: list[str] = []
+    handler = logging.Handler()
+    monkeypatch.setattr(handler, "emit", lambda record: said.append(record.getMessage()))
+    log.addHandler(handler)
+    step = Repair(log=log)
+    step.known = Known(tuple(TRUSTED))
+    step.preprocess(new_notebook(cells=submitted()[1:]), {"nbgrader": {"student": "ada"}})
+    assert said == ["ada: bptt-f: was deleted; it is back, as not attempted"]
+
+
 def test_the_step_says_on_top_that_nothing_could_be_read():
     nb = stepped([], damaged="it is not a notebook")
     assert nb.cells[0].source == (
@@ -495,6 +608,115 @@ def test_the_exporter_reads_what_it_can(tmp_path):
             given: dict = {"mine": 1}
             _, resources = SubmissionExporter().from_file(stream, given)
         assert resources["mine"] == 1
+
+
+def test_a_link_is_not_followed(tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "a.ipynb").write_text(json.dumps({"cells": [SOUND[0]]}))
+    (tmp_path / "b.ipynb").symlink_to(elsewhere / "a.ipynb")
+    (tmp_path / "folder").symlink_to(elsewhere)
+    for path, linked in (
+        (elsewhere / "a.ipynb", False),
+        (tmp_path / "b.ipynb", True),
+        (tmp_path / "folder" / "a.ipynb", True),
+    ):
+        with path.open() as stream:
+            made, resources = SubmissionExporter().from_file(stream)
+        damage = f"{path.name} {repair.LINKED}" if linked else ""
+        assert resources[repair.KEY] == {"damaged": damage}
+        assert len(json.loads(made)["cells"]) == (not linked)
+
+
+@pytest.mark.parametrize("value", [5, None, [1], {"a": 1}, "python"])
+@pytest.mark.parametrize("key", ["language", "language_info", "kernelspec", "name", "nbgrader"])
+def test_what_stands_in_the_notebook_s_metadata_stops_nothing(tmp_path, key, value):
+    path = tmp_path / "a.ipynb"
+    path.write_text(json.dumps({"cells": SOUND, "metadata": {key: value}}))
+    exporter = SubmissionExporter()
+    step = Repair()
+    step.known = Known(tuple(TRUSTED), '{"name": "python3", "display_name": "Python"}')
+    exporter.register_preprocessor(step, enabled=True)
+    with path.open() as stream:
+        made, resources = exporter.from_file(stream, {"nbgrader": {"student": "ada"}})
+    assert resources[repair.KEY] == {"damaged": ""}
+    assert set(json.loads(made)["metadata"]) == {"kernelspec", "language_info", repair.KEY}
+
+
+# What the class knows.
+
+
+def row(each, **more):
+    """A cell as the gradebook gives it."""
+    columns = ("name", "cell_type", "source", "checksum", "locked")
+    return SimpleNamespace(**{key: getattr(each, key) for key in columns}, **more)
+
+
+TASK = Trusted("draw", "markdown", "Draw it.", "c5", task=True, points=4)
+LAST = Trusted("after-all", "markdown", "Done.", "c6", locked=True)
+ALL = [*TRUSTED, TASK, LAST]
+
+
+class Book:
+    """A gradebook with one notebook, whose cells are in no order; it knows where it was opened."""
+
+    def __init__(self, url):
+        self.url = url
+        self.open = False
+
+    def __enter__(self):
+        self.open = True
+        return self
+
+    def __exit__(self, *_):
+        self.open = False
+
+    def find_notebook(self, name, assignment):
+        assert self.open
+        assert (self.url, name, assignment) == ("sqlite:///a", "bptt", "week1")
+        return SimpleNamespace(
+            kernelspec='{"name": "python3"}',
+            source_cells=[row(each) for each in (LAST, WRITTEN, ASK, TASK, TEST, ANSWER)],
+            grade_cells=[row(each, max_score=each.points) for each in (WRITTEN, TEST)],
+            task_cells=[row(TASK, max_score=4)],
+            solution_cells=[row(ANSWER), row(WRITTEN)],
+        )
+
+
+NAMED = {"db_url": "sqlite:///a", "notebook": "bptt", "assignment": "week1", "student": "ada"}
+
+
+def test_the_gradebook_s_cells_are_put_in_the_source_s_order(tmp_path):
+    with Book("sqlite:///a") as book:
+        source = tmp_path / "bptt.ipynb"
+        known = repair.known_notebook(book, "bptt", "week1", source)
+        assert set(known.cells) == set(ALL), "without a source, there is no order"
+        assert known.kernelspec == '{"name": "python3"}'
+        own = new_markdown_cell("no marks")
+        cells = [own, *(each.cell(each.source) for each in ALL[:-1])]
+        nbformat.write(new_notebook(cells=cells), source)
+        known = repair.known_notebook(book, "bptt", "week1", source)
+        assert list(known.cells) == ALL, "what the source does not know comes last"
+        bare = SimpleNamespace(**{**vars(book.find_notebook("bptt", "week1")), "kernelspec": None})
+        book.find_notebook = lambda *_: bare
+        assert repair.known_notebook(book, "bptt", "week1", source).kernelspec == "{}"
+
+
+def test_the_step_looks_up_what_the_class_knows(tmp_path, monkeypatch):
+    monkeypatch.setattr(repair, "Gradebook", Book)
+    folder = tmp_path / "source" / "." / "week1"
+    folder.mkdir(parents=True)
+    cells = [each.cell(each.source) for each in ALL]
+    nbformat.write(new_notebook(cells=cells), folder / "bptt.ipynb")
+    converter = Configurable()
+    converter.coursedir = CourseDirectory(root=str(tmp_path))
+    step = Repair(parent=SubmissionExporter(parent=converter))
+    nb, _ = step.preprocess(new_notebook(), {"nbgrader": NAMED})
+    assert [cell.source for cell in nb.cells[1:]] == [each.source for each in ALL]
+    assert nb.metadata.kernelspec == {"name": "python3"}
+    for alone in (Repair(), Repair(parent=SubmissionExporter())):
+        nb, _ = alone.preprocess(new_notebook(), {"nbgrader": NAMED})
+        assert {cell.source for cell in nb.cells[1:]} == {each.source for each in ALL}
 
 
 def test_what_could_not_be_run_has_an_error_in_every_check():

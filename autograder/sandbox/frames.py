@@ -77,8 +77,8 @@ def pack(value: Any) -> tuple[Any, list[bytes]]:
         """An array of plain numbers, long doubles as doubles; None if it is none, or too large."""
         if array is None or array.nbytes > BYTES_LIMIT:
             return None
-        if array.dtype.kind == "f" and array.dtype.itemsize > 8:
-            array = array.astype(np.float64)
+        if array.dtype.type is np.longdouble:
+            array = np.asarray(array, np.float64)
         if array.dtype.str not in DTYPES:
             return None
         blobs.append(array.tobytes())
