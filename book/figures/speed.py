@@ -345,6 +345,10 @@ def points_of(found: dict[str, Any]) -> list[dict[str, Any]]:
     return [point for cell in NETWORKS if cell in found for point in found[cell]["points"]]
 
 
+def _times(ratio: float) -> str:
+    return f"{ratio:.2f}" if ratio < 10 else f"{ratio:.1f}"
+
+
 def table_recorded(found: dict[str, Any], turn: str) -> Table:
     """Return how long other ways take for one of ours; turn : "forward" or "with backward".
 
@@ -357,15 +361,15 @@ def table_recorded(found: dict[str, Any], turn: str) -> Table:
             ours = f"{1e3 * p['seconds']['fast']:.1f}"
             least = p["ratio"][BARE]
             ratios = [
-                f"{p['ratio'][name]:.2f} of {p['ratio'][name] / least:.2f}".replace(" ", NO_BREAK)
-                for name in others
+                f"{_times(ratio)} of {_times(ratio / least)}".replace(" ", NO_BREAK)
+                for ratio in (p["ratio"][name] for name in others)
             ]
             ratios.append(f"{p['ratio']['fast, fresh memory']:.2f}")
             network = f"{p['cell'].upper()} {p['dtype']}".replace(" ", NO_BREAK)
             rows.append(
                 [network, f"({p['B']},{NO_BREAK}{p['T']},{NO_BREAK}{p['H']})", ours, *ratios]
             )
-    heads = ["network", "(B, T, H)", "ours, ms", *others.values(), "ours, fresh memory"]
+    heads = ["network", "(B, T, H)", "ours, ms", *others.values(), "fresh memory"]
     return Table(heads, rows)
 
 
@@ -385,10 +389,10 @@ def bound_of_networks(found: dict[str, Any]) -> str:
     for turn in ("forward", "with backward"):
         parts = [100 * p["ratio"][BARE] for p in points_of(found) if p["pass"] == turn]
         said.append(
-            f"{turn}, they take {np.median(parts):.0f} % of our time at half of the points or more,"
-            f" {min(parts):.0f} % at the fewest, {max(parts):.0f} % at the most"
+            f"{turn} {np.median(parts):.0f} % at the median point ({min(parts):.0f} to"
+            f" {max(parts):.0f} %)"
         )
-    return f"{said[0][0].upper()}{said[0][1:]}; {said[1]}."
+    return f"Of our time these are {', '.join(said)}."
 
 
 def table_growth(found: dict[str, Any]) -> Table:
