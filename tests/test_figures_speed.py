@@ -137,6 +137,8 @@ def test_tables_of_the_record(recorded):
             ours, most = map(float, row[3].split(f"{lab.NO_BREAK}of{lab.NO_BREAK}"))
             assert ours < 1.03 * most, "ours do more than what they can't leave out"
     assert len(lab.table_growth(recorded).rows) == 6
+    for part in re.findall(r"(\d+) %", lab.bound_of_networks(recorded)):
+        assert 30 < int(part) <= 103
     said = lab.bound_of_scan(recorded)
     bound, ours = map(float, re.findall(r"([\d.]+) times as fast", said))
     assert 1 < ours < bound

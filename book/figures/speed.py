@@ -385,14 +385,12 @@ def spread_of(found: dict[str, Any]) -> str:
 
 def bound_of_networks(found: dict[str, Any]) -> str:
     """Return what part of our times is products and tanh, over all points, as a sentence."""
-    said = []
+    turns = []
     for turn in ("forward", "with backward"):
         parts = [100 * p["ratio"][BARE] for p in points_of(found) if p["pass"] == turn]
-        said.append(
-            f"{turn} {np.median(parts):.0f} % at the median point ({min(parts):.0f} to"
-            f" {max(parts):.0f} %)"
-        )
-    return f"Of our time these are {', '.join(said)}."
+        turns.append((np.median(parts), min(parts), max(parts)))
+    forward, both = (f"{middle:.0f} % ({low:.0f} to {high:.0f} %)" for middle, low, high in turns)
+    return f"They take {forward} of our time forward, {both} with backward: median and range."
 
 
 def table_growth(found: dict[str, Any]) -> Table:
