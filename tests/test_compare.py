@@ -495,8 +495,8 @@ def test_a_transpose_is_named():
 
 def test_of_one_number_only_the_sign_is_named():
     assert like(-2.0, 2.0, NUMBER) == ["yours has the opposite sign"]
-    assert like(-2.001, 2.0, NUMBER, 1e-3) == ["yours has the opposite sign"]
-    assert like(-2.003, 2.0, NUMBER, 1e-3) == []
+    assert like(-2.5, 2.0, NUMBER, 0.25) == ["yours has the opposite sign"], "just near enough"
+    assert like(-2.6, 2.0, NUMBER, 0.25) == []
     assert like(4.0, 2.0, NUMBER) == []
     assert like(0.0, 0.0, NUMBER) == []
     assert like(np.nan, 2.0, NUMBER) == []
