@@ -150,12 +150,13 @@ def new_course(
     """
     from autograder.folder import CONFIG, GradingError
 
-    for taken in (CONFIG.name, "source"):
-        if (to / taken).exists():
-            raise GradingError(
-                f"{to} is a class already (it has {taken}): bring its notebooks up to date with"
-                f" 'autograder build --course-dir {to}', or name a new folder"
-            )
+    if (to / CONFIG.name).exists():
+        raise GradingError(
+            f"{to} is a class already (it has {CONFIG.name}): bring its notebooks up to date with"
+            f" 'autograder build --course-dir {to}', or name a new folder"
+        )
+    if (to / "source").exists():
+        raise GradingError(f"{to} has source already, which is left as it is: name a new folder")
     _build(chapters, to)
 
 

@@ -140,14 +140,15 @@ def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
 def _same(a: Any, b: Any) -> bool:
     """Whether two arguments hold the same; NaN is the same as NaN, since padding may hold it.
 
-    b: what a student left there; it may be something that can't even be compared, such as text.
+    b: what a student left there.  What is no array was handed over itself: it must still be that.
     """
     if isinstance(a, list):
         return isinstance(b, list) and len(a) == len(b) and all(map(_same, a, b))
-    try:
-        return np.array_equal(a, b, equal_nan=np.asarray(a).dtype.kind == "f")
-    except Exception:
+    if not isinstance(a, np.ndarray):
+        return a is b
+    if not isinstance(b, np.ndarray) or a.dtype != b.dtype:
         return False
+    return np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
 
 
 def call(

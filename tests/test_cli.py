@@ -133,7 +133,9 @@ def test_new_course_touches_no_sources_that_are_there(run, elsewhere):
     mine = elsewhere / "class" / "source" / "bptt" / "bptt.ipynb"
     mine.parent.mkdir(parents=True)
     mine.write_text("mine")
-    refused(run("new-course", elsewhere / "class", "bptt"), "it has source")
+    refused(
+        run("new-course", elsewhere / "class", "bptt"), "has source already", "name a new folder"
+    )
     assert [path for path in elsewhere.rglob("*") if path.is_file()] == [mine]
     assert mine.read_text() == "mine"
 
