@@ -163,10 +163,11 @@ def test_what_the_prose_says_of_the_record(recorded):
     fused = [
         p["ratio"]
         for p in lab.points_of(recorded)
-        if (p["cell"], p["dtype"]) == ("lstm", "float32")
+        if (p["cell"], p["dtype"], p["pass"]) == ("lstm", "float32", "forward")
     ]
+    assert len(fused) == 4
+    assert all(each["torch.nn"] < each[lab.BARE] for each in fused)
     assert all(each["torch.nn"] < 1 for each in fused)
-    assert np.median([each["torch.nn"] / each[lab.BARE] for each in fused]) < 1
     assert "at the worst" in lab.spread_of(recorded)
     rates = {name: each for name, each in recorded["kernels"].items() if name != "machine"}
     assert len(lab.table_kernels(recorded).rows) == len(rates)

@@ -69,7 +69,7 @@ def both(tmp_path_factory):
     root = tmp_path_factory.mktemp("both")
     course = demo.make(root / "ours")
     penalty = plugin(course.root, "a_point_a_day", "math.ceil(total_seconds_late / 86400)")
-    course = configure(course, penalty)
+    course = configure(course, f"{penalty}\nc.TrustedExecute.cell_seconds = 10.0\n")
     past(course)
     shutil.copytree(root / "ours", root / "theirs")
     theirs = ClassFolder.open(root / "theirs")

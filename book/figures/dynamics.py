@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 
 from course import datasets, figures
 from figures.bptt import orthogonal
+from figures.kept import kept
 from figures.tables import Table, power
 from solutions.dynamics import (
     driven,
@@ -664,6 +665,7 @@ class Chaos(NamedTuple):
     q_measured: np.ndarray
 
 
+@kept
 def chaos(widths: Sequence[int] = (32, 128, 512), seeds: int = 3, T: int = 400) -> Chaos:
     """Measure the exponent over gains and widths, four runs for each network."""
     gains = np.array([0.5, 0.7, 0.9, 1.0, 1.1, 1.3, 1.6, 2.0, 2.5, 3.0])

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 
 from course import figures
 from figures.bptt import difference
+from figures.kept import kept
 from figures.tables import Table, power
 from solutions.gates import (
     from_torch,
@@ -454,6 +455,7 @@ def taught(
     return before, reached(model, probe), np.array(curve)
 
 
+@kept
 def reach() -> Reach:
     """Measure the gradient's reach before and after learning to add two marked numbers."""
     found = {name: taught(name) for name in NETWORKS}
@@ -472,6 +474,7 @@ class Starts(NamedTuple):
     learnt: dict[str, np.ndarray]
 
 
+@kept
 def starts(seeds: Sequence[int] = range(7)) -> Starts:
     """Train the LSTMs with forget bias 0 and 1 from several starts, each on data of its own."""
     reach, learnt = {}, {}

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 
 from course import figures
 from figures.gates_names import KneserNey
+from figures.kept import kept
 from figures.tables import Table
 from solutions.gates import from_torch, sigmoid
 
@@ -205,6 +206,7 @@ def correlations(cells: np.ndarray, values: np.ndarray) -> np.ndarray:
     return (a * b[:, None]).sum(0) / np.sqrt((a**2).sum(0) * (b**2).sum())
 
 
+@kept
 def experiment(size: int = 90_000, epochs: int = 20, streams: int = 8) -> Readable:
     """Train, search on one text, report on another, and break what was found."""
     train, search, test = written(1, size), written(2, 8_000), written(3, 8_000)

@@ -18,6 +18,7 @@ from torch.nn.functional import cross_entropy
 
 from course import datasets, figures
 from course.datasets import Vocabulary
+from figures.kept import kept
 from figures.tables import Table
 from figures.taxonomy_types import device_of, fit
 from solutions.seq2seq import Seq2Seq
@@ -270,6 +271,7 @@ MAPPED = (
 """Dates of which the attention is drawn: language, form, day."""
 
 
+@kept
 def dates(translator: Translator | None = None) -> DateResults:
     """Train on dates, and score what was held out: days, ways of writing, languages, lengths."""
     translator = translator or train_dates()

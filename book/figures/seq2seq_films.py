@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from course import datasets, figures
 from course.datasets import ACTIVITIES, Films, Vocabulary
 from figures.gates_names import edit_distance
+from figures.kept import kept
 from figures.seq2seq import BEGIN, Pairs, ended, loss_of, right, said
 from figures.tables import Table
 from figures.taxonomy_baselines import nearest
@@ -72,6 +73,7 @@ class Viewer(Seq2Seq):
         self.embed_source = torch.nn.Sequential(seen, torch.nn.ReLU())
 
 
+@kept
 def measure(steps: int = 700, seed: int = 0, device: str | None = None) -> Watched:
     """Train on films without a word about frames; compare with the nearest film's sequence."""
     torch.manual_seed(seed)

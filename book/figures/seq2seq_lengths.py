@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from course import figures
 from figures.gates_names import edit_distance
+from figures.kept import kept
 from figures.seq2seq import BLUE, GREEN, OCHRE, PURPLE, VERMILION, texts, train, translate
 from figures.tables import Table
 
@@ -52,6 +53,7 @@ def read(strings: Sequence[str], backwards: bool) -> list[str]:
     return [each[::-1] for each in strings] if backwards else list(strings)
 
 
+@kept
 def measure(
     steps: int = 400,
     seeds: Sequence[int] = (0,),

@@ -11,6 +11,7 @@ from sacrebleu.metrics import BLEU, CHRF
 
 from course import datasets
 from course.datasets import Phrases
+from figures.kept import kept
 from figures.seq2seq import (
     BEGIN,
     END,
@@ -106,6 +107,7 @@ def train_phrases(
     )  # fmt: skip
 
 
+@kept
 def phrases(language: str, translator: Translator | None = None) -> Translated:
     """Train on one language, and compare with copying and with the nearest phrase."""
     translator = translator or train_phrases(language)

@@ -330,7 +330,7 @@ def said_of(part: dict[str, Any]) -> str:
 
 
 NETWORKS = ("rnn", "gru", "lstm")
-BARE = "products and tanh alone"
+BARE = "products, tanh, fewest calls"
 
 
 def said_of_networks(found: dict[str, Any]) -> str:
@@ -352,7 +352,7 @@ def _times(ratio: float) -> str:
 def table_recorded(found: dict[str, Any], turn: str) -> Table:
     """Return how long other ways take for one of ours; turn : "forward" or "with backward".
 
-    After "of" stands the same for one of the products and the tanh alone: the most one can gain.
+    After "of" stands the same for one of what can't be left out: the most one can gain.
     """
     others = {"torch.nn": "torch.nn", "torch loop": "PyTorch loop", "textbook": "textbook NumPy"}
     rows = []
@@ -384,13 +384,13 @@ def spread_of(found: dict[str, Any]) -> str:
 
 
 def bound_of_networks(found: dict[str, Any]) -> str:
-    """Return what part of our times is products and tanh, over all points, as a sentence."""
+    """Return what part of our times can't be left out, over all points, as a sentence."""
     turns = []
     for turn in ("forward", "with backward"):
         parts = [100 * p["ratio"][BARE] for p in points_of(found) if p["pass"] == turn]
         turns.append((np.median(parts), min(parts), max(parts)))
     forward, both = (f"{middle:.0f} % ({low:.0f} to {high:.0f} %)" for middle, low, high in turns)
-    return f"They take {forward} of our time forward, {both} with backward: median and range."
+    return f"It takes {forward} of our time forward, {both} with backward: median and range."
 
 
 def table_growth(found: dict[str, Any]) -> Table:
