@@ -8,11 +8,13 @@ from __future__ import annotations
 import ast
 import glob
 import hashlib
+import importlib.metadata
 import os
+import sys
 import tempfile
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -310,10 +312,50 @@ def _runs(process: int) -> bool:
     return True
 
 
+def digest(files: Mapping[str, Path], *more: str) -> str:
+    """Hash of named files, and of texts; where the files lie does not matter."""
+    total = hashlib.sha256("\0".join(more).encode())
+    for name in sorted(files):
+        total.update(f"\0{name}\0".encode("utf-8", "surrogateescape"))
+        total.update(hashlib.sha256(files[name].read_bytes()).digest())
+    return total.hexdigest()
+
+
+def below(folder: Path, *patterns: str) -> dict[str, Path]:
+    """The files below a folder, by their names from there."""
+    found = (path for pattern in patterns for path in folder.rglob(pattern) if path.is_file())
+    return {f"{folder.name}/{path.relative_to(folder).as_posix()}": path for path in found}
+
+
 def build_fixtures(name: str) -> bool:
-    """Write a chapter's fixtures if they have changed by more than rounding; says if so."""
-    made = verify.fixtures(chapter(name))
-    path = fixtures.FOLDER / f"{name}.npz"
+    """Write a chapter's fixtures if they have changed by more than rounding; says if so.
+
+    They are computed where anything that they are made of has changed since the last time, or they
+    themselves.
+    """
+    path, remembered = fixtures.FOLDER / f"{name}.npz", HOUSE / "build" / "fixtures" / name
+    sources = _made_of()
+    known = remembered.read_text() if path.is_file() and remembered.is_file() else ""
+    if known and known == digest({path.name: path}, sources):
+        return False
+    changed = _put_fixtures(path, verify.fixtures(chapter(name)))
+    with suppress(OSError):  # a house that can't be written to remembers nothing
+        put(remembered, digest({path.name: path}, sources))
+    return changed
+
+
+def _made_of() -> str:
+    """Hash of all that decides what fixtures hold."""
+    files = {
+        **below(HOUSE / "course", "*.py", "*.md", "data/*"),
+        **below(HOUSE / "solutions", "*.py"),
+        **below(HOUSE / "autograder", "*.py"),
+    }
+    return digest(files, sys.version, *(importlib.metadata.version(n) for n in ("numpy", "torch")))
+
+
+def _put_fixtures(path: Path, made: dict[str, fixtures.Fixture]) -> bool:
+    """Write fixtures if they differ by more than rounding from those on file; says if so."""
     if path.exists():
         try:
             if same_fixtures(fixtures.read(path), made):

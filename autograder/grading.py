@@ -35,12 +35,12 @@ from nbgrader.converters.base import NbGraderException
 from sqlalchemy import select
 
 from autograder import crew, execute, repair
-from autograder.build import CONFIG, beside, put
+from autograder.build import CONFIG, below, beside, digest, put
 from autograder.evidence import Evidence
 from autograder.execute import TrustedExecute
 from autograder.export import FORMATS, lines
 from autograder.folder import ClassFolder, GradingError, gradebook_error
-from autograder.work import FAILED, Check, Run, Setting, below, digest, house
+from autograder.work import FAILED, Check, Run, Setting, house
 from autograder.writer import PATTERN, Writer
 from course import fixtures
 from course.exercise import did_you_mean, find

@@ -21,7 +21,6 @@ import threading
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from nbconvert.exporters import Exporter
@@ -42,7 +41,7 @@ from nbgrader.preprocessors import (
 from traitlets.config import Config
 
 from autograder import execute, repair
-from autograder.build import HOUSE
+from autograder.build import HOUSE, below, digest
 from autograder.execute import EVIDENCE
 from autograder.folder import GradingError
 from autograder.sandbox import frames
@@ -156,21 +155,6 @@ class OtherVersionError(Exception):
 
 
 # What decides a score, wherever the work is done.
-
-
-def digest(files: Mapping[str, Path], *more: str) -> str:
-    """Hash of named files, and of texts; where the files lie does not matter."""
-    total = hashlib.sha256("\0".join(more).encode())
-    for name in sorted(files):
-        total.update(f"\0{name}\0".encode("utf-8", "surrogateescape"))
-        total.update(hashlib.sha256(files[name].read_bytes()).digest())
-    return total.hexdigest()
-
-
-def below(folder: Path, *patterns: str) -> dict[str, Path]:
-    """The files below a folder, by their names from there."""
-    found = (path for pattern in patterns for path in folder.rglob(pattern) if path.is_file())
-    return {f"{folder.name}/{path.relative_to(folder).as_posix()}": path for path in found}
 
 
 @functools.cache

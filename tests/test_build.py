@@ -26,6 +26,41 @@ def test_building_twice_gives_the_same_bytes(name, tmp_path, monkeypatch):
     assert build.build(name, tmp_path / "class") == []
 
 
+def test_fixtures_are_computed_where_something_has_changed(tmp_path, monkeypatch):
+    """Sources, hints, data, or the file itself; and not once more where nothing has."""
+    file, computed = tmp_path / "course" / "fixtures" / "bptt.npz", []
+
+    def compute(chapter):
+        computed.append(chapter.name)
+        return {}
+
+    monkeypatch.setattr(build, "HOUSE", tmp_path)
+    monkeypatch.setattr(build.fixtures, "FOLDER", file.parent)
+    monkeypatch.setattr(build.verify, "fixtures", compute)
+    file.parent.mkdir(parents=True)
+    assert build.build_fixtures("bptt")
+    assert not build.build_fixtures("bptt")
+    assert computed == ["bptt"]
+    for source in (
+        "course/a.py", "course/hints/bptt.md", "course/datasets/data/a.csv", "solutions/a.py",
+        "autograder/slips/a.py",
+    ):  # fmt: skip
+        for text in ("1", "2"):
+            (tmp_path / source).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / source).write_text(text)
+            before = len(computed)
+            assert not build.build_fixtures("bptt")
+            assert not build.build_fixtures("bptt")
+            assert len(computed) == before + 1, source
+    before = len(computed)
+    file.write_bytes(b"by hand")
+    assert build.build_fixtures("bptt")
+    file.unlink()
+    assert build.build_fixtures("bptt")
+    assert not build.build_fixtures("bptt")
+    assert len(computed) == before + 2
+
+
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_notebooks_are_in_step_with_solutions(name):
     committed = (build.NOTEBOOKS / f"{name}.ipynb").read_text(encoding="utf-8")
