@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import re
 import subprocess
 import sys
@@ -52,6 +53,28 @@ def test_requirements_are_pinned_and_each_has_a_reason():
     assert len(wanted) > 15
     for line in wanted:
         assert re.fullmatch(r"[A-Za-z0-9._-]+==[^\s#]+ +# .{10,}", line), line
+
+
+def test_whatever_is_imported_is_pinned():
+    """What comes along with another package today may come in another version tomorrow."""
+    pinned = {
+        line.split("==")[0].lower()
+        for line in (HOUSE / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    }
+    listed = subprocess.run(
+        ["git", "ls-files", "*.py"], cwd=HOUSE, capture_output=True, text=True, check=True
+    ).stdout.split()
+    own = {part for path in listed for part in PurePath(path).with_suffix("").parts}
+    known = importlib.metadata.packages_distributions()
+    loose = {}
+    for path in listed:
+        for name in imported((HOUSE / path).read_text(encoding="utf-8")) - own:
+            if name not in sys.stdlib_module_names:
+                brought = {each.lower() for each in known.get(name, ["nothing installed"])}
+                if not brought & pinned:
+                    loose.setdefault(name, path)
+    assert loose == {}
+    assert {"numpy", "sqlalchemy", "filelock"} <= pinned
 
 
 def packaging(folder: Path) -> dict:

@@ -51,6 +51,21 @@ def test_a_source_that_changes_is_another_code(tmp_path, monkeypatch, place):
     assert len(seen) == 2
 
 
+def test_what_two_objects_could_share_is_not_kept():
+    """A network's repr is its address, or its layers: another one may have the same."""
+
+    class Network:
+        def __repr__(self) -> str:
+            return "a network"
+
+    for name in (Network(), (1, Network())):
+        for _ in range(2):
+            experiment(2, name=name)
+    experiment((2, 3.0, None), name="a")
+    assert len(CALLS) == 5
+    assert len(list(module.FOLDER.rglob("*.pickle"))) == 1
+
+
 def test_what_fails_is_not_kept():
     @kept
     def failing() -> None:

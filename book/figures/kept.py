@@ -22,6 +22,8 @@ from filelock import FileLock
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "build" / "kept"
 MADE_OF = ("book/figures", "course", "solutions", "requirements.txt")
+PLAIN = (bool, int, float, str, range, type(None))
+"""What says in its repr all that it is: of anything else, two may have the same."""
 
 Experiment = TypeVar("Experiment", bound=Callable)
 
@@ -30,12 +32,15 @@ def kept(experiment: Experiment) -> Experiment:
     """Let an experiment run once for the same arguments, whoever asks, in whatever process.
 
     Its result must be what `pickle` can write, and must depend on nothing but the sources and the
-    arguments, whose repr tells them apart: a test that replaces one of the module's constants
-    calls ``experiment.__wrapped__``.
+    arguments: a test that replaces one of the module's constants calls
+    ``experiment.__wrapped__``.  With arguments that are not `PLAIN`, such as a network, it runs
+    each time.
     """
 
     @functools.wraps(experiment)
     def asked(*args: object, **options: object) -> object:
+        if not _plain((*args, *options.values())):
+            return experiment(*args, **options)
         folder = FOLDER / _made_by()
         name = f"{experiment.__module__}.{experiment.__name__}"
         asked_for = hashlib.sha256(repr((args, sorted(options.items()))).encode()).hexdigest()[:8]
@@ -52,6 +57,11 @@ def kept(experiment: Experiment) -> Experiment:
         return pickle.loads(path.read_bytes())
 
     return asked  # type: ignore[return-value]
+
+
+def _plain(value: object) -> bool:
+    """Say whether a value, or each of a tuple or list, is one of `PLAIN`."""
+    return all(map(_plain, value)) if isinstance(value, tuple | list) else type(value) in PLAIN
 
 
 @functools.cache
