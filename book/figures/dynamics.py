@@ -1131,7 +1131,7 @@ def table_sunspots(data: Forecasts) -> Table:
             row[2] = f"{min(each):.1f} to {max(each):.1f}"
             row[3] = f"H = {H}, g = {gain:g}, input {size:g}, μ = {penalty:g}"
         rows.append(row)
-    return Table(["forecast of 1921–2008", "RMSE", "ten networks", "settings"], rows)
+    return Table(["forecast of 1921–2008", "RMSE (of ten: mean)", "the ten", "settings"], rows)
 
 
 def table_activity(data: Forecasts, above: float = 110.0) -> Table:

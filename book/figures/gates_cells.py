@@ -263,6 +263,12 @@ def best_grams(
 # ------------------------------------------------------------------------------------ the pictures
 
 
+def worst(found: Found) -> int:
+    """Return the other cell that is missed most at the property's characters."""
+    at = int(found.others.argmax())
+    return at + (at >= found.cell)  # `others` leaves out the cell itself
+
+
 def table_found(data: Readable) -> Table:
     """Return a row for each property."""
     rows = [
@@ -274,7 +280,7 @@ def table_found(data: Readable) -> Table:
             f"{f.damage:.3f}",
             f"{f.where:.2f}",
             f"{np.median(f.others):.2f}",
-            f"{f.others.max():.2f}",
+            f"{f.others.max():.2f} (cell {worst(f)})",
         ]
         for f in data.found
     ]

@@ -102,9 +102,14 @@ def table_styles(record: Record) -> Table:
 
 
 def table_slowing(record: Record) -> Table:
-    """Return ratios to Adam at step 100: with a steady rate, and with one that falls to 0."""
+    """Return ratios to Adam at step 100, medians and each seed: with a steady rate, a falling one."""
     rows = []
     for name, part in (("digits", "20 sigmoid units"), ("paintings", "paintings")):
         each = [found["slowing"] for found in of_part(record, part)]
-        rows.append([name, *(f"{median(each, key):.2f}" for key in ("steady", "falling"))])
-    return Table(["step 100, learned over Adam", "with a steady rate", "with a falling one"], rows)
+        row = [name]
+        for key in ("steady", "falling"):
+            seeds = ", ".join(f"{found[key]:.2f}" for found in each)
+            row.append(f"{median(each, key):.2f} ({seeds})")
+        rows.append(row)
+    head = ["step 100, learned over Adam", "with a steady rate (each seed)", "with a falling one"]
+    return Table(head, rows)

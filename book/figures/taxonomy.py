@@ -833,12 +833,22 @@ def size_of(layers: int, H: int, D: int, K: int) -> int:
 
 
 def depth(
-    budgets: Sequence[int] = (300, 1000), T: int = 12, updates: int = 400, seeds: int = 2
+    budgets: Sequence[int] = (300, 1000),
+    also: Sequence[tuple[int, int]] = ((1, 13),),
+    T: int = 12,
+    updates: int = 400,
+    seeds: int = 2,
 ) -> Depth:
-    """Train 1, 2 and 3 layers with the same number of parameters, as nearly as it goes."""
+    """Train 1, 2 and 3 layers with the same number of parameters, as nearly as it goes.
+
+    `also` holds further pairs of layers and units.
+    """
     rows = []
-    for budget, layers in itertools.product(budgets, (1, 2, 3)):
-        H = max(h for h in range(2, 200) if size_of(layers, h, 2, 3) <= budget)
+    shapes = [
+        (layers, max(h for h in range(2, 200) if size_of(layers, h, 2, 3) <= budget))
+        for budget, layers in itertools.product(budgets, (1, 2, 3))
+    ]
+    for layers, H in (*also, *shapes):
         start = time.process_time()
         accuracy = [stacked(layers, H, T, updates, seed) for seed in range(seeds)]
         spent = (time.process_time() - start) / seeds

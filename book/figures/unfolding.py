@@ -732,8 +732,8 @@ INPUTS, OUTPUTS = 3, 4  # two symbols and how many are to come; two symbols, the
 class Endings(NamedTuple):
     """Three ways to end, trained on one law.
 
-    law; kl : (3, seeds), exact divergence from the law in nats; length_kl : (seeds,), what of it is
-    in the lengths, (2.17), for the models that draw the length first; mass : (3, seeds), the
+    law; kl : (3, seeds), exact divergence from the law in nats; length_kl : (3, seeds), what of it is
+    in the lengths, (2.17), or NaN where it would take strings that are not listed; mass : (3, seeds), the
     probability that a model gives to the sequences that the law can make; share : (3, longest + 9),
     how often the median seed of each kind drew a length; first : some strings that it drew
     """
@@ -801,9 +801,14 @@ def endings(law: Law, seeds: int = 3, H: int = 24, B: int = 48, updates: int = 4
         log_q = log_p(net, q, kind, y.expand(M, -1, -1), tau.expand(M, -1)).double()
     kl = (p * (p.log() - log_q)).sum(1).reshape(3, seeds).numpy()
     mass = log_q.exp().sum(1).reshape(3, seeds).numpy()
-    of_length, log_length = law.of_length[1:], q[kind == 2, 0].log_softmax(-1).double().numpy()
+    of_length = law.of_length[1:]
     can = of_length > 0
-    length_kl = (of_length[can] * (np.log(of_length[can]) - log_length[:, can])).sum(1)
+    log_length = np.full((3, seeds, len(of_length)), np.nan)
+    if all((law.lengths == n).sum() == 2**n for n in np.flatnonzero(can) + 1):
+        for n in np.flatnonzero(can) + 1:  # every string of this length is listed
+            log_length[:, :, n - 1] = log_q[:, tau == n].logsumexp(1).reshape(3, seeds)
+    log_length[2] = q[kind == 2, 0].log_softmax(-1).double().numpy()
+    length_kl = (of_length[can] * (np.log(of_length[can]) - log_length[..., can])).sum(-1)
     share, strings = _drawn(net, q, kind, longest + 8, rng)
     middle = [int(np.argsort(row)[seeds // 2]) for row in kl]
     picked = [i * seeds + j for i, j in enumerate(middle)]
@@ -868,15 +873,20 @@ def draw_endings(data: Sequence[Endings]) -> Figure:
 
 
 def table_endings(data: Sequence[Endings]) -> Table:
-    """Return entropy, divergence and lost probability of every ending."""
+    """Return entropy, divergence, its two parts, and lost probability of every ending."""
     rows = []
     for found in data:
-        for name, kl, mass in zip(ENDINGS, found.kl, found.mass, strict=True):
+        for name, kl, lengths, mass in zip(
+            ENDINGS, found.kl, found.length_kl, found.mass, strict=True
+        ):
+            parts = [lengths, kl - lengths]
             rows.append(
                 [
                     found.law.name, f"{found.law.entropy:.3f}", name, f"{np.median(kl):.3f}",
-                    f"{kl.min():.3f} to {kl.max():.3f}", f"{1 - np.median(mass):.3f}",
+                    f"{kl.min():.3f} to {kl.max():.3f}",
+                    *("–" if np.isnan(part).any() else f"{np.median(part):.3f}" for part in parts),
+                    f"{1 - np.median(mass):.3f}",
                 ]
             )  # fmt: skip
-    head = ["law", "entropy", "ending", "above it, median", "range", "impossible strings"]
-    return Table(head, rows)
+    head = ["law", "entropy", "ending", "above it, median", "range", "of it in lengths"]
+    return Table([*head, "in content", "impossible strings"], rows)
