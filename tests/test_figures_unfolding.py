@@ -224,9 +224,13 @@ def test_endings_are_as_the_page_says(ended):
         assert np.median(found.kl, axis=1).max() < 0.3  # all three have learned
     end, halting, first = np.median(brackets.kl, axis=1)
     assert first > max(end, halting)  # it has to steer
-    assert np.median(brackets.length_kl) < 0.5 * first  # and that is in the content
-    content = lengths.kl[2] - lengths.length_kl
-    assert np.abs(content).max() < 0.02  # nothing to learn but two numbers
+    assert np.median(brackets.length_kl[2]) < 0.5 * first  # and that is in the content
+    assert np.isnan(brackets.length_kl[:2]).all()  # strings of a length that are no brackets
+    content = np.median(lengths.kl - lengths.length_kl, axis=1)
+    assert np.abs(content).max() < 0.02  # all three have learned it
+    in_lengths = np.median(lengths.length_kl, axis=1)
+    assert in_lengths.argmax() == 2  # its scores have to move apart
+    assert in_lengths[2] > content[2]
     assert np.median(lengths.kl, axis=1).argmin() == 1  # but not for the sum: halting is below
     assert np.flatnonzero(lengths.law.of_length[1:] == 0).size == 8  # lengths to be shut out
     assert brackets.kl[2].min() < brackets.kl[:2].max()  # the ranges overlap

@@ -102,7 +102,7 @@ def table_styles(record: Record) -> Table:
 
 
 def table_slowing(record: Record) -> Table:
-    """Return ratios to Adam at step 100, medians and each seed: with a steady rate, a falling one."""
+    """Return ratios to Adam at step 100, median and seeds: with a steady rate, a falling one."""
     rows = []
     for name, part in (("digits", "20 sigmoid units"), ("paintings", "paintings")):
         each = [found["slowing"] for found in of_part(record, part)]

@@ -732,10 +732,11 @@ INPUTS, OUTPUTS = 3, 4  # two symbols and how many are to come; two symbols, the
 class Endings(NamedTuple):
     """Three ways to end, trained on one law.
 
-    law; kl : (3, seeds), exact divergence from the law in nats; length_kl : (3, seeds), what of it is
-    in the lengths, (2.17), or NaN where it would take strings that are not listed; mass : (3, seeds), the
-    probability that a model gives to the sequences that the law can make; share : (3, longest + 9),
-    how often the median seed of each kind drew a length; first : some strings that it drew
+    law; kl : (3, seeds), exact divergence from the law in nats; length_kl : (3, seeds), what of it
+    is in the lengths, (2.17), or NaN where it would take strings that are not listed; mass :
+    (3, seeds), the probability that a model gives to the sequences that the law can make; share :
+    (3, longest + 9), how often the median seed of each kind drew a length; first : some strings
+    that it drew
     """
 
     law: Law

@@ -302,7 +302,7 @@ WIRINGS = (
         "conditional",
         "Outputs fed back beside inputs",
         (r"h^{(t)} = \tanh(b + U x^{(t)} + F e_{y^{(t-1)}} + W h^{(t-1)})", OUT),
-        "Each output may depend on all outputs before it and the inputs so far, not on inputs to come.",
+        "Each output may depend on all outputs before it and the inputs so far, not on later ones.",
         "Nothing along time, even under teacher forcing.",
         run_conditional_forced,
         run_conditional,
