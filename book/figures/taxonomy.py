@@ -837,7 +837,7 @@ def depth(
     also: Sequence[tuple[int, int]] = ((1, 13),),
     T: int = 12,
     updates: int = 400,
-    seeds: int = 2,
+    seeds: int = 4,
 ) -> Depth:
     """Train 1, 2 and 3 layers with the same number of parameters, as nearly as it goes.
 
