@@ -5,13 +5,15 @@ No truth is in this file and none is needed, so that it can run beside a student
 
 from __future__ import annotations
 
+import re
 import sys
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from course.calls import Finding, is_empty
+from course.calls import Finding, is_empty, line_of
 
 
 def call_in_order(answer: Callable[..., Any], args: Mapping[str, Any]) -> Any:
@@ -62,6 +64,8 @@ def _apply(
         raise Finding("shapes", f"forward returned {got}, want {wanted}")
     for (name, axes), value, outside in zip(form.outputs.items(), made, incoming, strict=True):
         _fits(name, axes, value, outside, function.__name__)
+    if device != "meta":
+        _sums(made, incoming, leaves, form)
     # backward gets these very tensors, so that a write into one shows.
     grads = torch.autograd.grad(made, leaves, incoming, allow_unused=True)
     for name, value, old in zip(names, everything, before, strict=True):
@@ -79,6 +83,31 @@ def _apply(
                 (f"one gradient for each argument of forward: {', '.join(form.inputs)}",),
             )
     return (*made, *grads)
+
+
+def _sums(made: tuple[Any, ...], incoming: Any, leaves: Any, form: _Form) -> None:
+    """Raise Finding unless backward itself returns gradients of its arguments' shapes.
+
+    Autograd sums over what is too many without a word.
+    """
+    import torch
+
+    node = made[0].grad_fn
+    if not hasattr(node, "apply"):  # PyTorch's own: the class was gone round
+        return
+    with torch.no_grad():
+        grads = node.apply(*(value.clone() for value in incoming))
+    grads = grads if isinstance(grads, tuple) else (grads,)
+    for name, value, leaf in zip(form.inputs, grads, leaves, strict=False):
+        if isinstance(value, torch.Tensor) and value.shape != leaf.shape:
+            raise Finding(
+                "shapes",
+                f"d{name}: backward returned shape {tuple(value.shape)}, want {tuple(leaf.shape)}",
+                (
+                    f"the shape of {name}: sum over all other axes, and return the gradients in"
+                    " the order of forward's arguments",
+                ),
+            )
 
 
 def _fits(name: str, axes: str, value: Any, like: Any, function: str) -> None:
@@ -105,7 +134,9 @@ def _fits(name: str, axes: str, value: Any, like: Any, function: str) -> None:
 def _elsewhere(run: Callable[[], Any]) -> None:
     """Run something on the meta device; raises Finding if it can't be run there."""
     try:  # the meta device has shapes and no numbers: what is made elsewhere clashes
-        run()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what is warned of on the way to an error misleads
+            run()
     except (RuntimeError, TypeError, ValueError) as error:
         if "nonzero" in str(error):  # what PyTorch says of it here is about this device
             raise Finding(
@@ -113,13 +144,17 @@ def _elsewhere(run: Callable[[], Any]) -> None:
                 "h[mask] with a mask, or torch.nonzero, has a shape that depends on numbers",
                 ("a GPU has to wait for the CPU there: choose with torch.where(mask, a, b)",),
             ) from None
+        said = (str(error).strip() or "no message").splitlines()[0]
+        said = re.sub(r"\. Use Tensor\.cpu\(\).*", "", said)[:160]  # of no help on this device
+        where = line_of(error)
         raise Finding(
             "properties",
-            f"on another device it raised {type(error).__name__}:"
-            f" {(str(error).strip() or 'no message').splitlines()[0][:160]}",
+            f"on another device it raised {type(error).__name__}: {said}",
             (
+                *([where] if where else []),
                 "new tensors go where the arguments are: torch.empty_like, x.new_zeros;",
-                "no .item(), .numpy(), .tolist() inside, and no function of NumPy's",
+                "no .item(), .numpy(), .tolist() inside, and no function of NumPy's;",
+                "int() of a tensor is an .item(), too, and so is a tensor as the bound of a slice",
             ),
         ) from None
 

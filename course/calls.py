@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import dis
 import io
@@ -15,7 +16,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from types import FunctionType
+from types import FrameType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -301,7 +302,7 @@ def _written(
 
 def _wrote(names: list[str], given: Mapping[str, Any], error: BaseException | None) -> Finding:
     """Report arguments that were written to; ``error`` is the refusal, if there was one."""
-    where = _line_of(error) if error else None
+    where = line_of(error) if error else None
     lists = [name for name in names if isinstance(given[name], list)]
     if lists and error is None:  # its arrays are locked, so it is the list that was changed
         what, advice = f"puts other things into the list {lists[0]}", "return a new list instead"
@@ -310,16 +311,24 @@ def _wrote(names: list[str], given: Mapping[str, Any], error: BaseException | No
         advice = "make new arrays instead: a * b, not a *= b"
     else:
         what = f"writes into {', '.join(names)}"
-        advice = "make a new array instead: total = a + b, not a += b"
+        advice = "make a new array instead: total = a + b, not a += b; or copy it first: a.copy()"
     return Finding("arguments", f"your function {what}", (where, advice) if where else (advice,))
 
 
-def _line_of(error: BaseException) -> str | None:
+def line_of(error: BaseException) -> str | None:
     """The last line of the student's own that an exception passed through."""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if _is_own(frame.filename):
             return f"in {frame.name}, line {frame.lineno}: {frame.line}"
     return None
+
+
+def _own_frame(error: BaseException) -> tuple[FrameType, str] | None:
+    """The frame of that line, and the line."""
+    walked = traceback.walk_tb(error.__traceback__)
+    lines = traceback.extract_tb(error.__traceback__)
+    both = [(frame, line) for (frame, _), line in zip(walked, lines, strict=True)]
+    return next(((f, line.line or "") for f, line in both[::-1] if _is_own(line.filename)), None)
 
 
 def _is_own(file: str) -> bool:
@@ -331,11 +340,11 @@ def _is_own(file: str) -> bool:
 
 def _raised(error: BaseException, answer: Any, given: Mapping[str, Any]) -> Finding:
     """Report an exception: where it was raised, and what the function was called with."""
-    where, text = _line_of(error), _words_of(error)
+    where, text = line_of(error), _words_of(error)
     lines = [where] if where else []
     if _refused(error):
         lines.append("that array is your own, such as np.broadcast_to gives: copy it first")
-    lines += _of_shapes(text)
+    lines += _of_shapes(text, _own_frame(error))
     told = [_told(name, value) for name, value in _arguments(error, answer, given).items()]
     if told:
         lines.append(f"it was called with {', '.join(told)}")
@@ -377,19 +386,78 @@ def _told(name: str, value: Any) -> str:
     return f"{name} {said}".strip()
 
 
-def _of_shapes(text: str) -> list[str]:
-    """What NumPy means where it speaks of core dimensions and of broadcasting."""
-    product = re.search(r"matmul: .*\(size (\d+) is different from (\d+)\)", text)
-    if product:
-        below, across = product.groups()
-        return [
-            "@ sums over the columns of its left factor and the rows of its right one,"
-            f" here {across} and {below}; a batch has its sequences in rows, so W h becomes h @ W.T"
-        ]
+def _of_shapes(text: str, at: tuple[FrameType, str] | None) -> list[str]:
+    """What NumPy means where it speaks of core dimensions, of broadcasting, and of equations.
+
+    at : the frame of the student's own that failed, and its line
+    """
+    if re.search(r"matmul: .*\(size (\d+) is different from (\d+)\)", text):
+        return [_of_product(text, at)]
     shapes = re.search(r"broadcast together with shapes \((\d+),\) \((\d+),", text)
     if shapes and shapes[1] == shapes[2]:
         return ["axes are matched from the last: one number for each row wants v[:, None]"]
+    if at and re.search("ncompatible dimensions|mismatch in its core dimension", text):
+        named = [node.id for node in ast.walk(_parsed(at[1])) if isinstance(node, ast.Name)]
+        there = {name: at[0].f_locals.get(name) for name in named}
+        sizes = [f"{n} {v.shape}" for n, v in there.items() if isinstance(v, np.ndarray)]
+        return [f"there {', '.join(sizes)}"] if sizes else []
     return []
+
+
+def _of_product(text: str, at: tuple[FrameType, str] | None) -> str:
+    """What a product with @ wants, and what would make this one fit, if that can be seen."""
+    found = re.search(r"\(size (\d+) is different from (\d+)\)", text)
+    assert found
+    below, across = found.groups()
+    said = (
+        "@ sums over the columns of its left factor and the rows of its right one,"
+        f" here {across} and {below}"
+    )
+    for node in ast.walk(_parsed(at[1])) if at else ():
+        if not (isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult)):
+            continue
+        assert at
+        left, right = (_value_of(each, at[0]) for each in (node.left, node.right))
+        if left is not None and right is not None and left.shape[-1:] == (int(across),):
+            return "; ".join(filter(None, [said, _to_fit(left, right, node)]))
+    return said
+
+
+def _to_fit(left: np.ndarray, right: np.ndarray, node: ast.BinOp) -> str:
+    """What would make a product of two arrays fit, in the book's words; "" if nothing is seen."""
+    turned = [isinstance(each, ast.Attribute) for each in (node.left, node.right)]  # by .T
+    if any(each and a.ndim > 2 for each, a in zip(turned, (left, right), strict=True)):
+        return ".T turns all axes around: join time and batch first, a.reshape(-1, n)"
+    if left.ndim == 3 and right.ndim == 2 and left.shape[0] == right.shape[0]:
+        return "a stack of matrices wants a stack of columns: v[:, :, None]"
+    if turned[1] and right.ndim == 2 and left.shape[-1] == right.shape[1]:
+        return "without .T it fits: on the way back, W^T g becomes g @ W"
+    if left.ndim == 2 and not any(turned) and right.shape[-1] == left.shape[-1]:
+        return "a batch has its sequences in rows, so W h becomes h @ W.T"
+    if right.ndim == 2 and not any(turned) and left.shape[-1] == right.shape[-1]:
+        return "a batch has its sequences in rows, so W h becomes h @ W.T"
+    return ""
+
+
+def _parsed(line: str) -> ast.AST:
+    """A line of code as a tree; an empty one if it is only a part of a statement."""
+    with contextlib.suppress(SyntaxError, ValueError):
+        return ast.parse(line.strip().removesuffix(":"))
+    return ast.Module([], [])
+
+
+def _value_of(node: ast.AST, frame: FrameType) -> np.ndarray | None:
+    """The array that a name, a name[t] or either's .T stands for; nothing else is looked up."""
+    if isinstance(node, ast.Name):
+        value = frame.f_locals.get(node.id, frame.f_globals.get(node.id))
+        return value if type(value) is np.ndarray else None
+    if isinstance(node, ast.Attribute) and node.attr == "T":
+        value = _value_of(node.value, frame)
+        return None if value is None else value.T
+    if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Name | ast.Constant):
+        value = _value_of(node.value, frame)
+        return value[0] if value is not None and value.ndim and len(value) else None
+    return None
 
 
 def _said(value: Any) -> str:

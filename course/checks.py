@@ -104,7 +104,10 @@ def remembered(
 
 def _fits(exercise: Exercise, answer: Any) -> bool:
     """Whether an answer is what can be called: a function, or a class where one is wanted."""
-    return callable(answer) and isinstance(answer, type) == (exercise.kind == "class")
+    if isinstance(answer, type) or exercise.kind == "class":
+        return isinstance(answer, type) and exercise.kind == "class"
+    torch = sys.modules.get("torch")  # a layer can be called, too, and is no function
+    return callable(answer) and not (torch and isinstance(answer, torch.nn.Module))
 
 
 def _missing(exercise: Exercise, notebook: Mapping[str, Any]) -> Finding:

@@ -112,6 +112,33 @@ def with_article(noun: str) -> str:
     return f"a{'n' if noun[:1].lower() in 'aeiou' else ''} {noun}"
 
 
+def shape_of(value: Any) -> tuple[int, ...]:
+    """The shape that a value has as an array; (-1,) if it can't be one."""
+    try:
+        return np.shape(value)
+    except Exception:  # rows of unequal length; a student's object may raise anything
+        return (-1,)
+
+
+def check_that_it_is_one(value: Any, truth: np.ndarray, name: str) -> None:
+    """Raise Finding if a tuple was returned where one output is wanted.
+
+    A tuple of steps or of rows is as good as an array.
+    """
+    if not isinstance(value, tuple) or shape_of(value) == truth.shape:
+        return
+    if truth.shape not in map(shape_of, value):
+        return
+    if len(value) == 1:
+        advice = "a comma stands behind what is returned: leave it out"
+        raise Finding("shapes", f"{name} is in a tuple of one", (advice,))
+    raise Finding(
+        "shapes",
+        f"the function returned {len(value)} things, want one: {name}",
+        (f"return {name} alone",),
+    )
+
+
 def describe(output: Output, shape: tuple[int, ...] | None) -> str:
     """Say a shape with the letters of its axes: "shape (T, B, H) = (5, 2, 4)"."""
     if not output.axes:
@@ -141,10 +168,12 @@ def check_shape(answer: np.ndarray, truth: np.ndarray, output: Output) -> None:
     ):
         advice.append("one step too many: the initial state is not among the outputs")
     elif len(have) > len(want) and np.prod(have) == np.prod(want):
-        advice.append(
-            "the right number of entries in too many axes:"
-            " np.concatenate joins pieces, keepdims keeps an axis"
-        )
+        said = "the right number of entries in too many axes"
+        if {"T", "B"}.isdisjoint(output.axes):  # it sums over both
+            said += ": .T turns all axes around; join time and batch first, a.reshape(-1, n)"
+        else:
+            said += ": np.concatenate joins pieces, keepdims keeps an axis"
+        advice.append(said)
     elif len(have) > len(want):
         advice.append(f"{_axes(len(have) - len(want))} too many: is a sum missing?")
     elif len(have) < len(want):
@@ -290,6 +319,11 @@ def likeness(answer: np.ndarray, truth: np.ndarray, output: Output, limit: float
         return [f"{unfinite.sum()} of {answer.size} entries are NaN or infinite"]
     if not answer.any():
         return ["yours is zero everywhere"]
+    if "T" in output.axes:
+        mine, wanted = (np.diff(each, axis=output.axes.index("T")) for each in (answer, truth))
+        if mine.size and not mine.any() and wanted.any():
+            one = "one array, changed and appended again? append a copy"
+            return [f"yours is the same at every step: {one}"]
     size = np.abs(truth).max(initial=0.0)
     if size == 0:
         return ["it should be zero everywhere"]
@@ -303,7 +337,10 @@ def likeness(answer: np.ndarray, truth: np.ndarray, output: Output, limit: float
         return ["yours is the transpose of what is expected"]
     scaled = truth / size  # the square of a tiny number may round to 0
     ratio = float((answer * scaled).sum() / (scaled * scaled).sum()) / size
-    if abs(ratio) > limit and same(ratio * truth):
+    # Of a truth that is one number everywhere, any other number is a multiple: only a count tells.
+    count = max(abs(ratio), 1 / abs(ratio)) if ratio else 0.5
+    telling = np.ptp(scaled) > limit or abs(count - round(count)) < limit
+    if abs(ratio) > limit and telling and same(ratio * truth):
         said = f"{ratio:.4g}"
         return [f"yours is {said} times what is expected, everywhere"] if said != "1" else []
     if "T" in output.axes:
@@ -324,6 +361,6 @@ def likeness(answer: np.ndarray, truth: np.ndarray, output: Output, limit: float
         if same(np.broadcast_to(truth.sum(axis, keepdims=True), truth.shape)):
             return ["yours is summed over the batch"]
     offset = answer - truth
-    if np.ptp(offset) <= limit * size:
+    if np.ptp(scaled) > limit and np.ptp(offset) <= limit * size:
         return [f"yours is {offset.flat[0]:+.4g} off, everywhere"]
     return []

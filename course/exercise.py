@@ -90,7 +90,7 @@ def as_outputs(raw: Any, names: Sequence[str]) -> tuple[Any, ...]:
     if raw is None:
         raise Finding("shapes", "the function returned None", (want, "is there a `return` line?"))
     if len(names) == 1:
-        return raw if isinstance(raw, tuple) and len(raw) == 1 else (raw,)
+        return (raw,)
     if isinstance(raw, Mapping):
         missing = [name for name in names if name not in raw]
         if missing:
@@ -100,7 +100,9 @@ def as_outputs(raw: Any, names: Sequence[str]) -> tuple[Any, ...]:
         raise Finding("shapes", f"the function returned one {type(raw).__name__}", (want,))
     if len(raw) != len(names):
         count = f"{len(raw)} thing{'' if len(raw) == 1 else 's'}"
-        raise Finding("shapes", f"the function returned {count}", (want,))
+        later = f"return None for what is not written yet: {len(names)} in all"
+        lines = (want, later) if len(raw) < len(names) else (want,)
+        raise Finding("shapes", f"the function returned {count}", lines)
     return tuple(raw)
 
 

@@ -9,11 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from course.calls import Call, Finding
-from course.compare import Difference, alike, as_array, check_shape, compare, in_single
+from course.compare import (
+    Difference,
+    alike,
+    as_array,
+    check_shape,
+    check_that_it_is_one,
+    compare,
+    in_single,
+    shape_of,
+)
 from course.exercise import RUNGS, Arrays, Case, Exercise
 from course.fixtures import KnownSlip
 
@@ -117,6 +127,8 @@ class Ladder:
             raise made.finding
         values = self.exercise.unpack(made.value, names)
         truths = self.truth(case)
+        if len(names) == 1:
+            check_that_it_is_one(values[0], truths[0], names[0])
         arrays: list[np.ndarray | None] = []
         for value, truth, output in zip(values, truths, self.exercise.outputs, strict=True):
             if part is not None and output.name != part:
@@ -124,17 +136,28 @@ class Ladder:
                 continue
             if part is not None and value is None:
                 raise Finding("attempted", f"{part} is None: not attempted yet")
-            array = as_array(value, output)
             try:
+                array = as_array(value, output)
                 check_shape(array, truth, output)
             except Finding as finding:
-                others = zip(truths, self.exercise.outputs, strict=True)
-                like = [o.name for t, o in others if o is not output and t.shape == array.shape]
-                if like:
-                    finding.lines = (f"that is the shape of {like[0]}: are the two swapped?",)
+                if asked := self._swapped(values, truths, names.index(output.name)):
+                    finding.lines = (asked,)
                 raise
             arrays.append(array)
         return arrays
+
+    def _swapped(self, values: tuple[Any, ...], truths: Arrays, at: int) -> str:
+        """Ask whether an output of the wrong shape or kind has changed places with another."""
+        mine, want = shape_of(values[at]), truths[at].shape
+        for other, truth in enumerate(truths):
+            if other == at or mine != truth.shape or shape_of(values[other]) != want:
+                continue
+            name = self.exercise.outputs[other].name
+            if mine != want:
+                return f"that is the shape of {name}: are the two swapped?"
+            if np.array_equal(values[at], truth):
+                return f"that is {name}: are the two swapped?"
+        return ""
 
     def _step(self, case: Case, part: str | None) -> None:
         arrays = self._outputs(self._made(case), case, part)
@@ -154,7 +177,21 @@ class Ladder:
             else:
                 right.append(output.name)
         if wrong:
-            raise _Differs(case, wrong, right)
+            raise _Differs(case, wrong, right, self._like_another(wrong, case))
+
+    def _like_another(self, wrong: list[Difference], case: Case) -> str:
+        """Say whose numbers the first wrong output has, if another output should have them."""
+        first = wrong[0]
+        for output, truth in zip(self.exercise.outputs, self.truth(case), strict=True):
+            if truth.shape != first.truth.shape or alike(truth, first.truth):
+                continue
+            if alike(first.answer, truth):
+                there = [each for each in wrong if each.output is output]
+                if any(alike(each.answer, first.truth) for each in there):
+                    return f"yours is what {output.name} should be: the two are swapped"
+                if truth.any():  # zeros are like other zeros
+                    return f"yours is what {output.name} should be"
+        return ""
 
     def _repeat(self, part: str | None) -> None:
         """The same arguments must give the same answer a second time."""
@@ -250,9 +287,11 @@ class Ladder:
 class _Differs(Finding):
     """A finding that comes from comparing numbers: the first wrong output, and the others."""
 
-    def __init__(self, case: Case, wrong: list[Difference], right: list[str]) -> None:
+    def __init__(
+        self, case: Case, wrong: list[Difference], right: list[str], like: str = ""
+    ) -> None:
         first = wrong[0]
-        lines = [_where(case), *first.lines]
+        lines = [_where(case), like] if like else [_where(case), *first.lines]
         if len(wrong) > 1:
             lines.append(f"here {_listed([each.output.name for each in wrong[1:]])} wrong too")
         if right:

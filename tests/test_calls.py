@@ -281,16 +281,69 @@ def test_it_is_told_by_the_answer_s_own_names_what_it_was_called_with():
 
 
 AXES = "axes are matched from the last: one number for each row wants v[:, None]"
+PRODUCT = "@ sums over the columns of its left factor and the rows of its right one, here {} and {}"
+W, G = np.ones((4, 3)), np.ones((5, 2, 4))
+
+
+def rows(x):
+    h = np.ones((2, 3))
+    return h @ W
+
+
+def left(x):
+    h = np.ones((2, 3))
+    return W @ h
+
+
+def back(x):
+    t = 1
+    return G[t] @ W.T
+
+
+def stacked(x):
+    J, v = np.ones((2, 3, 3)), np.ones((2, 3))
+    return J @ v
+
+
+def turned(x):
+    h = np.ones((5, 2, 3))
+    return G.T @ h
+
+
+def loose(x):
+    h, b = np.ones((2, 3)), np.ones((4, 5))
+    return h @ b
+
+
+def fitted(x):
+    A, y = np.ones((5, 2)), np.ones(4)
+    return np.linalg.lstsq(A, y)
 
 
 @pytest.mark.parametrize(
     ("answer", "advice"),
     [
+        (lambda x: np.ones((2, 3)) @ np.ones((4, 3)), PRODUCT.format(3, 4)),
         (
-            lambda x: np.ones((2, 3)) @ np.ones((4, 3)),
-            "@ sums over the columns of its left factor and the rows of its right one,"
-            " here 3 and 4; a batch has its sequences in rows, so W h becomes h @ W.T",
+            rows,
+            PRODUCT.format(3, 4) + "; a batch has its sequences in rows, so W h becomes h @ W.T",
         ),
+        (
+            left,
+            PRODUCT.format(3, 2) + "; a batch has its sequences in rows, so W h becomes h @ W.T",
+        ),
+        (back, PRODUCT.format(4, 3) + "; without .T it fits: on the way back, W^T g becomes g @ W"),
+        (
+            stacked,
+            PRODUCT.format(3, 2) + "; a stack of matrices wants a stack of columns: v[:, :, None]",
+        ),
+        (
+            turned,
+            PRODUCT.format(5, 2)
+            + "; .T turns all axes around: join time and batch first, a.reshape(-1, n)",
+        ),
+        (loose, PRODUCT.format(3, 4)),
+        (fitted, "there A (5, 2), y (4,)"),
         (lambda x: x + np.ones((3, 2)), AXES),
         (lambda x: x + np.ones((2, 2)), None),
     ],
@@ -317,12 +370,15 @@ def adds_to_the_second(x, y):
     y[0] = 1
 
 
+NEW = "make a new array instead: total = a + b, not a += b; or copy it first: a.copy()"
+
+
 def test_writing_into_an_argument_is_named_with_its_line():
     line = adds.__code__.co_firstlineno + 1
     assert stopped(adds) == (
         "arguments",
         "your function writes into x",
-        (f"in adds, line {line}: x += 1", "make a new array instead: total = a + b, not a += b"),
+        (f"in adds, line {line}: x += 1", NEW),
     )
     assert stopped(adds_to_both, x=X, y=X)[1] == "your function writes into x, y"
     assert stopped(adds_to_the_second, x=X, y=X)[1] == "your function writes into y"
@@ -353,7 +409,7 @@ def unlocks(x):
 
 def test_unlocking_does_not_help():
     assert stopped(unlocks)[:2] == ("arguments", "your function writes into x")
-    assert made(unlocks).finding.lines == ("make a new array instead: total = a + b, not a += b",)
+    assert made(unlocks).finding.lines == (NEW,)
 
 
 def test_an_array_of_one_s_own_that_is_locked_is_told_from_an_argument():

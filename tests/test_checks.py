@@ -693,3 +693,94 @@ def test_likeness_of_tiny_numbers_warns_of_nothing(recwarn):
         "yours is 2 times what is expected, everywhere"
     ]
     assert not recwarn.list
+
+
+# --------------------------------------------------------------- what students really hand over
+
+
+def test_two_things_where_one_is_wanted_are_counted(capsys):
+    text = said(capsys, "bptt.loss", lambda o, y, mask: (bptt.loss(o, y, mask), o))
+    assert "the function returned 2 things, want one: L" in text
+    text = said(capsys, "bptt.grad_h", lambda *args: (bptt.grad_h(*args), args[1]))
+    assert "the function returned 2 things, want one: dh" in text
+
+
+def test_a_stray_comma_is_named(capsys):
+    text = said(capsys, "bptt.loss", lambda o, y, mask: (bptt.loss(o, y, mask),))
+    assert "L is in a tuple of one" in text
+    assert "a comma stands behind what is returned" in text
+
+
+def test_steps_in_a_tuple_are_an_array(capsys):
+    check("bptt.grad_h", lambda *args: tuple(bptt.grad_h(*args)))
+    assert "right" in capsys.readouterr().out
+
+
+def test_a_gradient_with_transposed_batches_is_told_to_join_axes(capsys):
+    def transposed(dh, do, x, h, h0):
+        right = bptt.grad_params(dh, do, x, h, h0)
+        return ((dh * (1 - h * h)).T @ x, *right[1:])
+
+    text = said(capsys, "bptt.grad_params.dU", transposed)
+    assert "a.reshape(-1, n)" in text
+
+
+def test_outputs_of_one_shape_that_are_swapped_are_recognised(capsys):
+    from solutions import learning
+
+    text = said(capsys, "learning.momentum", lambda *args: learning.momentum(*args)[::-1])
+    assert "yours is what v should be: the two are swapped" in text
+
+
+def test_one_array_appended_again_and_again_is_recognised(capsys):
+    from solutions import unfolding
+
+    def appended(x, lengths, h0, U, W, b):
+        right = unfolding.masked(x, lengths, h0, U, W, b)
+        return np.stack([right[-1]] * len(x))
+
+    assert "append a copy" in said(capsys, "unfolding.masked", appended)
+
+
+def test_a_layer_under_a_functions_name_is_not_taken_for_it(capsys):
+    import torch
+
+    space = {"forward": torch.nn.Linear(2, 3), "check": check}
+    with pytest.raises(CheckFailed):
+        exec('check("bptt.forward")', space)
+    text = capsys.readouterr().out
+    assert "forward is now of type Linear, want a function" in text
+
+
+def test_a_gradient_that_backward_does_not_sum_is_refused(capsys):
+    import torch
+
+    class Unsummed(torch.autograd.Function):
+        forward = bptt.RNNFunction.forward
+
+        @staticmethod
+        def backward(ctx, dh):
+            dx, dh0, dU, dW, db = bptt.RNNFunction.backward(ctx, dh)
+            return dx, dh0, dU, dW, db.expand(7, -1) / 7  # autograd would sum it
+
+    text = said(capsys, "bptt.RNNFunction", Unsummed)
+    assert "db: backward returned shape (7, 4), want (4,)" in text
+    assert "sum over all other axes" in text
+
+
+def test_what_fails_on_another_device_comes_with_its_line(capsys):
+    import torch
+
+    class Slices(torch.autograd.Function):
+        backward = bptt.RNNFunction.backward
+
+        @staticmethod
+        def forward(ctx, x, h0, U, W, b):
+            if float(b.sum()) > 1e9:
+                raise AssertionError
+            return bptt.RNNFunction.forward(ctx, x, h0, U, W, b)
+
+    text = said(capsys, "bptt.RNNFunction", Slices)
+    assert "on another device it raised" in text
+    assert "if float(b.sum()) > 1e9:" in text
+    assert "Use Tensor.cpu()" not in text
