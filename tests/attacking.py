@@ -215,8 +215,13 @@ def page(nb: NotebookNode) -> str:
     for cell in shown.cells:
         if not _is_text(cell):
             cell.source = ""
-    exporter = HTMLExporter(template_name="basic", filters={"markdown2html": harmless.markdown})
-    return exporter.from_notebook_node(shown)[0]
+    return _exporter().from_notebook_node(shown)[0]
+
+
+@functools.cache
+def _exporter() -> HTMLExporter:
+    """One for all pages: each would compile its templates anew."""
+    return HTMLExporter(template_name="basic", filters={"markdown2html": harmless.markdown})
 
 
 def _is_text(cell: NotebookNode) -> bool:
