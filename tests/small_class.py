@@ -12,6 +12,13 @@ from autograder import demo
 from autograder.build import as_json, put, put_class, source_notebook
 from autograder.grading import ClassFolder, release
 
+IMPATIENT = """
+c.TrustedExecute.cell_seconds = 5.0
+c.TrustedExecute.call_seconds = 3.0
+"""
+"""For a class's configuration: what never ends need not be waited for as long as in a real class.
+Both are processor time, of which no honest cell of chapter 3 takes a second."""
+
 KEPT = ("bptt-forward", "bptt-grad_params", "bptt-explain")
 
 

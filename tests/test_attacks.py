@@ -54,7 +54,7 @@ def warm():
 
 
 def check(attack: Attack, bait: Bait) -> None:
-    outcome = grade(handed_in(attack, bait), attack.needs_repair)
+    outcome = grade(handed_in(attack, bait), attack.needs_repair, attack.cell_seconds)
     assert outcome.score == attack.earns, outcome.by_check
     assert outcome.seconds < attack.seconds
     assert bait.harm() == []

@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 import nbformat
 import pytest
+from small_class import IMPATIENT
 
 from autograder import class_report, demo, grading, work
 from autograder.build import CONFIG
@@ -28,9 +29,8 @@ def graded(tmp_path_factory):
         base = base.parent
     with pytest.MonkeyPatch.context() as patch, open(base / "demo.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        # An endless loop need not be waited for as long as in a real class.
         config = base / CONFIG.name
-        config.write_text(f"{CONFIG.read_text()}c.TrustedExecute.cell_seconds = 10.0\n")
+        config.write_text(f"{CONFIG.read_text()}{IMPATIENT}")
         patch.setattr(demo, "CONFIG", config)
         course = demo.make(base / "demo")
         table = grading.grade(course, demo.CHAPTER, jobs=2)

@@ -13,7 +13,7 @@ import nbformat
 import pytest
 import sqlalchemy
 from gradebooks import plugin, tables
-from small_class import answered, cell_of, hand_in, new_class, scores
+from small_class import IMPATIENT, answered, cell_of, hand_in, new_class, scores
 from test_nbgrader import nbgrader
 
 from autograder import crew, demo, grading, work, writer
@@ -69,7 +69,7 @@ def both(tmp_path_factory):
     root = tmp_path_factory.mktemp("both")
     course = demo.make(root / "ours")
     penalty = plugin(course.root, "a_point_a_day", "math.ceil(total_seconds_late / 86400)")
-    course = configure(course, f"{penalty}\nc.TrustedExecute.cell_seconds = 10.0\n")
+    course = configure(course, f"{penalty}{IMPATIENT}")
     past(course)
     shutil.copytree(root / "ours", root / "theirs")
     theirs = ClassFolder.open(root / "theirs")

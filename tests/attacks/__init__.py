@@ -29,7 +29,8 @@ class Attack:
     tries: what it is after; first, setup, last: cells to add at the top, behind the imports and at
     the end; answers: by symbol, what stands in the answer's cell; honest: whether the other answers
     are right ones, else they are stubs; earns: points; seconds: more than it may take; edit: any
-    other change; needs_repair: whether the notebook goes through the repair first.
+    other change; needs_repair: whether the notebook goes through the repair first; cell_seconds: of
+    processor time, which a cell may take.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Attack:
     seconds: float = 30.0
     edit: Callable[[NotebookNode], None] | None = None
     needs_repair: bool = True
+    cell_seconds: float = 2.0
 
 
 def every(body: str) -> dict[str, str]:

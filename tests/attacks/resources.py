@@ -38,6 +38,7 @@ ATTACKS = [
         honest=True,
         earns=FULL,
         seconds=40,
+        cell_seconds=1.0,
     ),
     Attack(
         "a cell's loop at the top",
@@ -45,6 +46,7 @@ ATTACKS = [
         first=LOOP,
         honest=True,
         seconds=40,
+        cell_seconds=1.0,
     ),
     Attack("a long sleep", "sleeps, and is woken", setup="import time\ntime.sleep(10**6)\n"),
     spoilt("os._exit", "ends the process with success", "import os\nos._exit(0)"),
