@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_book import AXE, Opened, Page, build_script
+from test_book import AXE, Opened, build_script, parsed
 
 from autograder import answers, build, slip
 from course import hints
@@ -167,13 +167,13 @@ def test_nothing_of_it_is_in_the_book_or_in_the_notebooks(site):
             for path, text in read.items():
                 assert said not in text, path
     for path in (book / "html").glob("*.html"):
-        for link in Page(path).links:
+        for link in parsed(path).links:
             assert "solutions" not in link, f"{path.name} links to {link}"
 
 
 def test_links_lead_somewhere_and_nothing_comes_from_elsewhere(site):
     for name in ("index", *CHAPTERS):
-        page = Page(site / f"{name}.html")
+        page = parsed(site / f"{name}.html")
         for link in (*page.links, *page.loads):
             path = link.split("#")[0].split("?")[0]
             if not re.match(r"https?:", link):
