@@ -23,9 +23,6 @@ from pathlib import Path
 
 from filelock import FileLock
 
-# As in autograder/__init__.py: a grammar that takes a second to build, and that nothing here needs.
-sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
-
 BOOK = Path(__file__).resolve().parent
 ROOT = BOOK.parent
 BUILD = ROOT / "build"

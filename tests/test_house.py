@@ -77,6 +77,13 @@ def test_whatever_is_imported_is_pinned():
     assert {"numpy", "sqlalchemy", "filelock"} <= pinned
 
 
+def test_no_process_of_jupyter_loads_a_grammar_of_addresses():
+    """A later jsonschema takes a second to build one, in every process that reads a notebook."""
+    code = "import nbformat, sys; print({'rfc3987_syntax', 'lark'} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
 def packaging(folder: Path) -> dict:
     return tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
 
