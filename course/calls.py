@@ -323,6 +323,16 @@ def line_of(error: BaseException) -> str | None:
     return None
 
 
+def _called_in(error: BaseException, answer: Any) -> list[str]:
+    """Where the answer called what raised, if that was another function of the notebook."""
+    own = [line for line in traceback.extract_tb(error.__traceback__) if _is_own(line.filename)]
+    name = getattr(answer, "__name__", None)
+    mine = [line for line in own if line.name == name]
+    if not mine or mine[-1] is own[-1]:
+        return []
+    return [f"called in {name}, line {mine[-1].lineno}: {mine[-1].line}"]
+
+
 def _own_frame(error: BaseException) -> tuple[FrameType, str] | None:
     """The frame of that line, and the line."""
     walked = traceback.walk_tb(error.__traceback__)
@@ -341,7 +351,7 @@ def _is_own(file: str) -> bool:
 def _raised(error: BaseException, answer: Any, given: Mapping[str, Any]) -> Finding:
     """Report an exception: where it was raised, and what the function was called with."""
     where, text = line_of(error), _words_of(error)
-    lines = [where] if where else []
+    lines = [where, *_called_in(error, answer)] if where else []
     if _refused(error):
         lines.append("that array is your own, such as np.broadcast_to gives: copy it first")
     lines += _of_shapes(text, _own_frame(error))

@@ -48,6 +48,8 @@ def check(name: str, answer: Any = _LOOK_IT_UP, *, plot: bool = False) -> None:
     ladder = ladder_for(exercise, answer, unfit)
     found = [ladder.climb(each) for each in ([part] if part else exercise.parts or [None])]
     for each in found:
+        if each.outcome == WRONG:
+            each.lines += _wrong_below(exercise, answer)
         standing.record(each)
     shown = found if part or not exercise.parts else _joined(found)
     for each in shown:
@@ -60,6 +62,23 @@ def check(name: str, answer: Any = _LOOK_IT_UP, *, plot: bool = False) -> None:
     if bad:
         outcome = WRONG if any(each.outcome == WRONG for each in bad) else NOT_ATTEMPTED
         raise CheckFailed(f"{name}: {outcome}")
+
+
+def _wrong_below(exercise: Exercise, answer: Any) -> tuple[str, ...]:
+    """Name the functions of other exercises that an answer calls and that were last found wrong."""
+    held = vars(answer).values() if isinstance(answer, type) else [answer]
+    codes = [getattr(getattr(each, "__func__", each), "__code__", None) for each in held]
+    named = {name for code in codes if code for name in code.co_names}
+    found = [
+        each
+        for each in chapter(exercise.chapter).exercises
+        if each.symbol in named and each is not exercise and standing.state(each).outcome == WRONG
+    ]
+    return tuple(
+        f"it calls {each.symbol} (exercise {each.number}), which was wrong at its own last check:"
+        " mend that first"
+        for each in found
+    )
 
 
 def ladder_for(exercise: Exercise, answer: Any, unfit: Finding | None = None) -> Ladder:

@@ -662,3 +662,18 @@ def test_a_value_without_end_is_not_gone_through():
 def test_every_call_has_the_limit():
     ask = Caller(call_in_order, lambda x: spin(), 0.02)
     assert ask({"x": X}).finding.headline == "it still ran after 0 s, and was stopped"
+
+
+def given_helper(rows):
+    return dict.fromkeys(map(tuple, rows), len(rows[2]))
+
+
+def calls_a_helper(x):
+    return given_helper([[1], [2]])
+
+
+def test_what_a_helper_raises_comes_with_the_line_that_called_it():
+    lines = stopped(calls_a_helper)[2]
+    number = calls_a_helper.__code__.co_firstlineno + 1
+    assert lines[0].startswith("in given_helper, line ")
+    assert lines[1] == (f"called in calls_a_helper, line {number}: return given_helper([[1], [2]])")

@@ -784,3 +784,24 @@ def test_what_fails_on_another_device_comes_with_its_line(capsys):
     assert "on another device it raised" in text
     assert "if float(b.sum()) > 1e9:" in text
     assert "Use Tensor.cpu()" not in text
+
+
+def test_a_wrong_function_that_an_answer_calls_is_named(capsys):
+    space = {
+        "check": check,
+        "np": np,
+        "loss": lambda o, y, mask: bptt.loss(o, y, mask) / 2,
+        "right": bptt.train,
+    }
+    exec("def train(*args):\n    loss\n    p, c = right(*args)\n    return p, c / 2", space)
+    with pytest.raises(CheckFailed):
+        exec('check("bptt.loss")', space)
+    with pytest.raises(CheckFailed):
+        exec('check("bptt.train")', space)
+    said = "it calls loss (exercise 3.2), which was wrong at its own last check: mend that first"
+    assert said in capsys.readouterr().out
+    space["loss"] = bptt.loss
+    exec('check("bptt.loss")', space)
+    with pytest.raises(CheckFailed):
+        exec('check("bptt.train")', space)
+    assert "mend that first" not in capsys.readouterr().out
