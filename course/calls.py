@@ -423,6 +423,8 @@ def _of_product(text: str, at: tuple[FrameType, str] | None) -> str:
         "@ sums over the columns of its left factor and the rows of its right one,"
         f" here {across} and {below}"
     )
+    if at and "np.diag(" in at[1]:
+        return f"{said}; np.diag takes the diagonal out of a matrix: s[:, None] * W scales its rows"
     for node in ast.walk(_parsed(at[1])) if at else ():
         if not (isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult)):
             continue

@@ -315,6 +315,10 @@ def loose(x):
     return h @ b
 
 
+def diagonal(x):
+    return np.diag(np.ones((2, 3))) @ np.ones((3, 3))
+
+
 def fitted(x):
     A, y = np.ones((5, 2)), np.ones(4)
     return np.linalg.lstsq(A, y)
@@ -343,6 +347,11 @@ def fitted(x):
             + "; .T turns all axes around: join time and batch first, a.reshape(-1, n)",
         ),
         (loose, PRODUCT.format(3, 4)),
+        (
+            diagonal,
+            PRODUCT.format(2, 3) + "; np.diag takes the diagonal out of a matrix:"
+            " s[:, None] * W scales its rows",
+        ),
         (fitted, "there A (5, 2), y (4,)"),
         (lambda x: x + np.ones((3, 2)), AXES),
         (lambda x: x + np.ones((2, 2)), None),
