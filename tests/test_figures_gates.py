@@ -205,8 +205,8 @@ def test_contest_ends_as_the_page_says(contest):
     names.plt.close(names.draw_learning(contest))
 
 
-def test_inventions(contest):
-    found = names.inventions(contest)
+def test_inventions():
+    found = names.inventions()
     cold, *_, hot, counting = found
     assert (cold.temperature, hot.temperature, counting.who) == (0.4, 1.4, "Kneser-Ney")
     assert cold.plausible > 0.9 > 0.75 > hot.plausible

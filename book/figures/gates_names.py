@@ -17,6 +17,7 @@ import torch
 from matplotlib.figure import Figure
 
 from course import datasets, figures
+from figures.kept import kept
 from figures.tables import Table
 from solutions.bptt import clip, grad_o
 from solutions.gates import bits_per_character, lstm_backward, lstm_forward, sample
@@ -143,22 +144,17 @@ Step = Callable[[np.ndarray, object], tuple[np.ndarray, object]]
 
 
 class Learnt(NamedTuple):
-    """A trained network: its step, what it was like on the way, and what it scores.
+    """A trained network, what it was like on the way, and what it scores.
 
-    step; start : its state before the first letter, for one name; outputs : from symbols (T, B)
-    to outputs (T, B, K); curve : updates and bits on the tuning names, (n, 2); seen : names that
-    it made on the way, by update; tune, test : bits per character; watch : h, c, gates for symbols,
-    where the network shows them
+    net; curve : updates and bits on the tuning names, (n, 2); seen : names that it made on the
+    way, by update; tune, test : bits per character
     """
 
-    step: Step
-    start: Callable[[int], object]
-    outputs: Callable[[np.ndarray], np.ndarray]
+    net: NumpyNamer | Namer
     curve: np.ndarray
     seen: dict[int, list[str]]
     tune: float
     test: float
-    watch: Callable[[np.ndarray], tuple] | None = None
 
 
 def bits(outputs: Callable[[np.ndarray], np.ndarray], names: Sequence[str]) -> float:
@@ -194,53 +190,60 @@ def adam(
         p -= rate * (m / (1 - 0.9**n)) / (np.sqrt(v / (1 - 0.99**n)) + 1e-8)
 
 
+class NumpyNamer:
+    """An LSTM of `solutions.gates` and a linear layer, with parameters U, W, b, V, c."""
+
+    def __init__(self, H: int, rng: np.random.Generator):
+        shapes = [(4 * H, K), (4 * H, H), (4 * H,), (K, H), (K,)]
+        self.params = [rng.normal(0, 1 / np.sqrt(H), shape) for shape in shapes]
+        self.params[2][:] = self.params[4][:] = 0.0
+        self.params[2][H : 2 * H] = 1.0  # the forget gates begin open
+
+    def start(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the state before the first letter, h and c, (count, H)."""
+        H = self.params[3].shape[1]
+        return np.zeros((count, H)), np.zeros((count, H))
+
+    def run(self, x: np.ndarray, h0: np.ndarray, c0: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Return h, c, gates and the outputs, (T, B, ...), for symbols x, (T, B)."""
+        U, W, b, V, c_out = self.params
+        h, c, gates = lstm_forward(np.eye(K)[x], h0, c0, U, W, b)
+        return h, c, gates, h @ V.T + c_out
+
+    def outputs(self, x: np.ndarray) -> np.ndarray:
+        """Return outputs, (T, B, K), from symbols, (T, B)."""
+        return self.run(x, *self.start(x.shape[1]))[3]
+
+    def step(self, symbol: np.ndarray, state: tuple) -> tuple[np.ndarray, tuple]:
+        """Return outputs, (B, K), and the next state from one symbol each."""
+        h, c, _, o = self.run(symbol[None], *state)
+        return o[0], (h[0], c[0])
+
+
 def learn_numpy(updates: int = 400, H: int = 64, B: int = 32, rate: float = 0.01) -> Learnt:
     """Train the reference functions on the names; keep the parameters that were best in tuning."""
     data, rng = split(), np.random.default_rng(5)
-    shapes = [(4 * H, K), (4 * H, H), (4 * H,), (K, H), (K,)]
-    params = [rng.normal(0, 1 / np.sqrt(H), shape) for shape in shapes]
-    params[2][:] = params[4][:] = 0.0
-    params[2][H : 2 * H] = 1.0  # the forget gates begin open
-    moments = [np.zeros(shape) for shape in shapes for _ in range(2)]
-    one_hot = np.eye(K)
-
-    def run(x: np.ndarray, h0: np.ndarray, c0: np.ndarray, p: list[np.ndarray]) -> tuple:
-        h, c, gates = lstm_forward(one_hot[x], h0, c0, *p[:3])
-        return h, c, gates, h @ p[3].T + p[4]
-
-    def start(count: int) -> tuple[np.ndarray, np.ndarray]:
-        return np.zeros((count, H)), np.zeros((count, H))
-
-    def step(symbol: np.ndarray, state: tuple) -> tuple[np.ndarray, tuple]:
-        h, c, _, o = run(symbol[None], *state, params)
-        return o[0], (h[0], c[0])
-
-    def outputs(x: np.ndarray) -> np.ndarray:
-        return run(x, *start(x.shape[1]), params)[3]
-
+    net = NumpyNamer(H, rng)
+    U, W, _, V, _ = net.params
+    moments = [np.zeros_like(p) for p in net.params for _ in range(2)]
     curve, seen = [], {}
-    best = (np.inf, [p.copy() for p in params])
+    best = (np.inf, [p.copy() for p in net.params])
     for n in range(1, updates + 1):
         x, y, mask = arrays(rng.choice(data.train, B, replace=False))
-        h, c, gates, o = run(x, *start(B), params)
+        h, c, gates, o = net.run(x, *net.start(B))
         do = grad_o(o, y, mask) / mask.sum()
-        weights = lstm_backward(
-            do @ params[3], np.zeros((B, H)), one_hot[x], h, c, gates, *start(B), *params[:2]
-        )[3:]
+        none = np.zeros((B, H))  # no loss at the last cell state
+        weights = lstm_backward(do @ V, none, np.eye(K)[x], h, c, gates, *net.start(B), U, W)[3:]
         grads = [*weights, np.einsum("tbk,tbh->kh", do, h), do.sum((0, 1))]
-        adam(params, clip(grads, 1.0)[0], moments, n, rate)
+        adam(net.params, clip(grads, 1.0)[0], moments, n, rate)
         if n in (1, 30, 100, updates):
-            seen[n] = invent(step, start(5), 5, 0.8, np.random.default_rng(1))
+            seen[n] = invent(net.step, net.start(5), 5, 0.8, np.random.default_rng(1))
         if n % 20 == 0:
-            curve.append((n, bits(outputs, data.tune)))
+            curve.append((n, bits(net.outputs, data.tune)))
             if curve[-1][1] < best[0]:
-                best = (curve[-1][1], [p.copy() for p in params])
-    for p, kept in zip(params, best[1], strict=True):
-        p[...] = kept
-    return Learnt(
-        step, start, outputs, np.array(curve), seen, best[0], bits(outputs, data.test),
-        lambda x: run(x, *start(x.shape[1]), params)[:3],
-    )  # fmt: skip
+                best = (curve[-1][1], [p.copy() for p in net.params])
+    net.params = best[1]
+    return Learnt(net, np.array(curve), seen, best[0], bits(net.outputs, data.test))
 
 
 # --------------------------------------------------------------------------- a GRU in PyTorch
@@ -269,6 +272,20 @@ class Namer(torch.nn.Module):
         h, state = self.cell(self.masked(self.embed(x), 0.1), state)
         return self.head(self.masked(h, self.dropout)), state
 
+    def outputs(self, x: np.ndarray) -> np.ndarray:
+        """Return outputs, (T, B, K), from symbols, (T, B), without dropout."""
+        self.eval()
+        with torch.no_grad():
+            return self(torch.from_numpy(x))[0].double().numpy()
+
+    def step(
+        self, symbol: np.ndarray, state: torch.Tensor | None
+    ) -> tuple[np.ndarray, torch.Tensor]:
+        """Return outputs, (B, K), and the next state from one symbol each."""
+        with torch.no_grad():
+            o, state = self(torch.from_numpy(symbol)[None], state)
+        return o[0].double().numpy(), state
+
 
 def learn_torch(epochs: int = 25, H: int = 128, B: int = 32, rate: float = 0.005) -> Learnt:
     """Train a GRU of PyTorch's on the names, with dropout and a rate that rises and falls."""
@@ -280,16 +297,6 @@ def learn_torch(epochs: int = 25, H: int = 128, B: int = 32, rate: float = 0.005
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, rate, total_steps=batches * epochs, pct_start=0.1
     )
-
-    def step(symbol: np.ndarray, state: torch.Tensor | None) -> tuple[np.ndarray, torch.Tensor]:
-        with torch.no_grad():
-            o, state = model(torch.from_numpy(symbol)[None], state)
-        return o[0].double().numpy(), state
-
-    def outputs(x: np.ndarray) -> np.ndarray:
-        model.eval()
-        with torch.no_grad():
-            return model(torch.from_numpy(x))[0].double().numpy()
 
     curve = []
     for epoch in range(1, epochs + 1):
@@ -304,11 +311,8 @@ def learn_torch(epochs: int = 25, H: int = 128, B: int = 32, rate: float = 0.005
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             schedule.step()
-        curve.append((epoch * batches, bits(outputs, data.tune)))
-    tune = curve[-1][1]
-    return Learnt(
-        step, lambda count: None, outputs, np.array(curve), {}, tune, bits(outputs, data.test)
-    )
+        curve.append((epoch * batches, bits(model.outputs, data.tune)))
+    return Learnt(model, np.array(curve), {}, curve[-1][1], bits(model.outputs, data.test))
 
 
 # ------------------------------------------------------------------------------- side by side
@@ -342,6 +346,7 @@ def target_probabilities(
     return p.T[mask.T > 0]
 
 
+@kept
 def contest() -> Contest:
     """Train everything, tune the mixture, and score all on names that nobody has seen."""
     data, counted = split(), grams()
@@ -349,7 +354,7 @@ def contest() -> Contest:
     ours, theirs = learn_numpy(), learn_torch()
 
     def mixed(names: Sequence[str], share: float) -> float:
-        p = share * target_probabilities(theirs.outputs, names)
+        p = share * target_probabilities(theirs.net.outputs, names)
         return float(-np.log2(p + (1 - share) * target_probabilities(best, names)).mean())
 
     shares = np.linspace(0, 1, 11)
@@ -413,11 +418,12 @@ def strangeness(judge: KneserNey, names: Sequence[str]) -> np.ndarray:
     return np.array([judge.bits([codes(name)]) for name in names])
 
 
+@kept
 def inventions(
-    found: Contest, temperatures: Sequence[float] = (0.4, 0.7, 1.0, 1.4), count: int = 100
+    temperatures: Sequence[float] = (0.4, 0.7, 1.0, 1.4), count: int = 100
 ) -> list[Invention]:
-    """Let the network invent at several temperatures, and the n-gram model at 1."""
-    data = split()
+    """Let the GRU of `contest` invent at several temperatures, and the n-gram model at 1."""
+    data, found = split(), contest()
     whole = [name.lower() for name in datasets.dinosaurs()]
     limit = np.quantile(strangeness(found.best, data.test), 0.9)
 
@@ -426,7 +432,7 @@ def inventions(
         past = [[*line, s] if s else line for line, s in zip(past, symbol, strict=True)]
         return np.log([found.best.probabilities(line) for line in past]), past
 
-    makers = [("GRU", found.torch.step, t) for t in temperatures]
+    makers = [("GRU", found.torch.net.step, t) for t in temperatures]
     results = []
     for who, step, t in [*makers, ("Kneser-Ney", by_counting, 1.0)]:
         names = invent(step, None, count, t, np.random.default_rng(7))
@@ -505,7 +511,7 @@ class Spelt(NamedTuple):
 def spell(learnt: Learnt, name: str = "tyrannosaurus") -> Spelt:
     """Run the NumPy network over a name, and return what its gates do, (T, H) each."""
     x = np.array([0, *codes(name)[:-1]])
-    h, c, gates = learnt.watch(x[:, None])
+    h, c, gates, _ = learnt.net.run(x[:, None], *learnt.net.start(1))
     i, f, o, _ = np.split(gates[:, 0], 4, axis=-1)
     return Spelt("." + name, {"f": f, "i": i, "o": o, "tanh c": np.tanh(c[:, 0]), "h": h[:, 0]})
 
