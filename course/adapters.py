@@ -6,7 +6,9 @@ No truth is in this file and none is needed, so that it can run beside a student
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+import tracemalloc
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,7 +50,7 @@ def _apply(
     before = [value.clone() for value in everything]
     incoming = everything[: len(form.incoming)]
     leaves = [value.requires_grad_() for value in everything[len(form.incoming) :]]
-    made = function.apply(*leaves)
+    made = _watched(function, form, leaves).apply(*leaves)
     if made is None and is_empty(function.forward):
         raise NotImplementedError
     made = (made,) if isinstance(made, torch.Tensor) else made
@@ -79,6 +81,72 @@ def _apply(
                 (f"one gradient for each argument of forward: {', '.join(form.inputs)}",),
             )
     return (*made, *grads)
+
+
+def _watched(function: Any, form: _Form, leaves: Sequence[Any]) -> Any:
+    """The same function, whose backward is seen before autograd gets what it returns.
+
+    Autograd sums a gradient that has too many axes, and says nothing.  And it takes a gradient
+    that it was asked for inside: there recording is off, so whoever does so turns it on, and what
+    is saved for that shows.
+    """
+    import torch
+
+    hooks = torch.autograd.graph.saved_tensors_hooks
+    recorded: list[int] = []
+
+    def pack(tensor: Any) -> Any:
+        recorded.append(1)
+        return tensor
+
+    def forward(*given: Any) -> Any:
+        with hooks(pack, lambda tensor: tensor):
+            return function.forward(*given)
+
+    def backward(ctx: Any, *outside: Any) -> Any:
+        with hooks(pack, lambda tensor: tensor):
+            grads = function.backward(ctx, *outside)
+        if recorded:
+            raise Finding(
+                "runs",
+                "autograd records a graph inside your class, to find the gradient by itself",
+                (
+                    "write the walk yourself: no torch.enable_grad, torch.autograd.grad or"
+                    " .backward() inside",
+                ),
+            )
+        found = grads if isinstance(grads, tuple) else (grads,)
+        for name, leaf, grad in zip(form.inputs, leaves, found, strict=False):
+            if isinstance(grad, torch.Tensor) and grad.shape != leaf.shape:
+                have, want = tuple(grad.shape), tuple(leaf.shape)
+                raise Finding(
+                    "shapes",
+                    f"backward returns d{name} of shape {have}, want {want}, that of {name}",
+                    _of_gradient(
+                        have,
+                        want,
+                        [
+                            i
+                            for i, v in zip(form.inputs, leaves, strict=True)
+                            if tuple(v.shape) == have
+                        ],
+                    ),
+                )
+        return grads
+
+    members = {"forward": staticmethod(forward), "backward": staticmethod(backward)}
+    return type(function)(function.__name__, (function,), members)
+
+
+def _of_gradient(
+    have: tuple[int, ...], want: tuple[int, ...], like: Sequence[str]
+) -> tuple[str, ...]:
+    """What the wrong shape of a gradient suggests."""
+    if like:
+        return (f"that is the shape of {like[0]}: one gradient for each argument, in their order",)
+    if len(have) > len(want):
+        return ("sum over time and over the batch: autograd would do it here without a word",)
+    return ()
 
 
 def _fits(name: str, axes: str, value: Any, like: Any, function: str) -> None:
@@ -580,6 +648,83 @@ def run_scan(answer: Callable[..., Any], args: Mapping[str, Any]) -> Any:
             ),
         )
     return h
+
+
+def run_orbits(answer: Callable[..., Any], args: Mapping[str, Any]) -> Any:
+    """Run exercise 1.9; with "count the lines" under ``also``, on a sixteenth of the orbits, too.
+
+    All at once, sixteen times the orbits run the same lines; one after the other, sixteen times
+    as many.
+    """
+    if args.get("also") != "count the lines":
+        return call_with_tensors(answer, args)
+    args = {name: value for name, value in args.items() if name != "also"}
+    batch = len(args["h0"])
+    few = {**args, "h0": args["h0"][: batch // 16], "gain": args["gain"][: batch // 16]}
+    call_with_tensors(answer, few)  # what runs at a first call alone is not counted
+    first, short = _lines_run(lambda: call_with_tensors(answer, few))
+    h, long = _lines_run(lambda: call_with_tensors(answer, args))
+    if first is not None and h is not None and long > 4 * short:
+        raise Finding(
+            "properties",
+            "it runs the more lines the more orbits there are: a loop over orbits",
+            (
+                f"B = {batch // 16}: {short:,} lines of Python; B = {batch}: {long:,}",
+                "one step takes all orbits at once: state @ W.T is (B, H), gain[:, None] is (B, 1)",
+            ),
+        )
+    return h
+
+
+def _peak(run: Callable[[], Any]) -> int:
+    """Bytes that a call has in use at once, at most, beyond what there was before it."""
+    mine = not tracemalloc.is_tracing()
+    if mine:
+        tracemalloc.start()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # kept warnings are memory that grows, too
+            before = tracemalloc.get_traced_memory()[0]
+            tracemalloc.reset_peak()
+            run()
+            return tracemalloc.get_traced_memory()[1] - before
+    finally:
+        if mine:
+            tracemalloc.stop()
+
+
+def run_rtrl(answer: Callable[..., Any], args: Mapping[str, Any]) -> Any:
+    """Run exercise 3.8; with "measure the memory" under ``also``, on long sequences before.
+
+    The sequence is repeated 4 times, and 32 times, the batch 4 times.  RTRL needs as much for
+    both; who keeps anything of each step, needs at least one array (T, B, H) more.
+    """
+    args = dict(args)
+    if args.pop("also", "") != "measure the memory":
+        return call_in_order(answer, args)
+
+    def longer(times: int) -> dict[str, Any]:
+        over = {"g": (times, 4, 1), "x": (times, 4, 1), "h0": (4, 1)}
+        return {n: np.tile(a, over[n]) if n in over else a for n, a in args.items()}
+
+    short, long = longer(4), longer(32)
+    if call_in_order(answer, short) is None:  # the first call, too, which may import something
+        return call_in_order(answer, args)
+    kept = long["g"].nbytes - short["g"].nbytes
+    for _ in range(2):  # something else may need memory just then, but hardly twice
+        few = _peak(lambda: call_in_order(answer, short))
+        many = _peak(lambda: call_in_order(answer, long))
+        if many - few <= kept / 2:
+            return call_in_order(answer, args)
+    raise Finding(
+        "properties",
+        "it needs the more memory the longer the sequence is: something of every step is kept",
+        (
+            f"T = {len(short['g'])}: {few:,} bytes at most; T = {len(long['g'])}: {many:,}",
+            "keep the state and its derivative of the latest step alone, and make no array with"
+            " an axis of T: x[t] @ U.T inside the loop, not x @ U.T before it",
+        ),
+    )
 
 
 def run_seq2seq(answer: Any, args: Mapping[str, Any]) -> Any:

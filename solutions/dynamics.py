@@ -362,8 +362,9 @@ if __name__ == "__main__":
 # %% [markdown]
 # ## Exercise 1.9: ten thousand orbits at once
 #
-# One orbit is a loop that cannot be parallel. Many orbits are one loop over arrays. Give each
-# orbit $n$ a gain of its own:
+# One orbit is a loop that cannot be parallel. Many orbits are one loop over arrays, the one over
+# time: a second loop, over the orbits, would be run three million times for the picture below, and
+# the check refuses it. Give each orbit $n$ a gain of its own:
 #
 # $$
 # h_n^{(t)} = \tanh\big(g_n W h_n^{(t-1)} + b\big). \tag{1.26}

@@ -777,6 +777,23 @@ def rtrl_mixed(g, x, h0, U, W, b):
     return _rtrl(g, x, h0, U, W, b, recursion)
 
 
+@slip(
+    "bptt.rtrl",
+    "something of every step is kept: carry the latest derivative alone",
+    rung="properties",
+    read="(3.20)",
+)
+def rtrl_all_kept(g, x, h0, U, W, b):
+    """What the equation needs of the past is in the derivative of the step before."""
+    kept = []
+
+    def recursion(slope, W, P, copy):
+        kept.append(_every_term(slope, W, P, copy))
+        return kept[-1]
+
+    return _rtrl(g, x, h0, U, W, b, recursion)
+
+
 # PyTorch.
 
 
@@ -861,6 +878,24 @@ def _torch_cpu(dh, x, h0, U, W, h, before):
     return _torch_five(da, carry, x, U, before)
 
 
+def _torch_unsummed(dh, x, h0, U, W, h, before):
+    da, carry = _torch_back(dh, h0, W, 1 - h * h, lambda da, dh, slope: da @ W)
+    dU, dW = (torch.einsum("tbh,tbd->tbhd", da, each) for each in (x, before))
+    return da @ U, carry, dU, dW, da
+
+
+def _torch_recorded(dh, x, h0, U, W, h, before):
+    with torch.enable_grad():
+        leaves = [a.detach().requires_grad_() for a in (x, h0, U, W, U.new_zeros(len(U)))]
+        steps, state = [], leaves[1]
+        for t in range(len(x)):
+            at = h[t].atanh() - x[t] @ U.T - before[t] @ W.T
+            at = at.detach() + leaves[0][t] @ leaves[2].T + state @ leaves[3].T + leaves[4]
+            state = torch.tanh(at)
+            steps.append(state)
+        return torch.autograd.grad(torch.stack(steps), leaves, dh)
+
+
 class _Saved:
     """What a context offers to backward."""
 
@@ -879,7 +914,21 @@ _function(
 )
 _function("torch_none", "h(0) gets no gradient", "shapes", "(3.16)", _torch_none)
 _function(
-    "torch_swapped", "the gradients are in another order", "runs", "(3.9)-(3.17)", _torch_swapped
+    "torch_swapped", "the gradients are in another order", "shapes", "(3.9)-(3.17)", _torch_swapped
+)
+_function(
+    "torch_unsummed",
+    "the gradients are not summed over time and batch",
+    "shapes",
+    "(3.12), (3.14), (3.15)",
+    _torch_unsummed,
+)
+_function(
+    "torch_recorded",
+    "autograd is asked inside backward: write the loop of (3.9)",
+    "runs",
+    "(3.9)",
+    _torch_recorded,
 )
 _function(
     "torch_in_place", "the gradient is written over dh", "arguments", "(3.10)", _torch_in_place

@@ -1253,6 +1253,22 @@ class FunctionInPlace(_Function):
         return made
 
 
+@slip(
+    "gates.LSTMFunction",
+    "the gradients are not summed over time and batch",
+    rung="shapes",
+    read="(5.14)",
+)
+class FunctionUnsummed(_Function):
+    """db is one number for each of the 4H rows."""
+
+    @staticmethod
+    def backward(ctx, dh, dc_last):
+        """db for each sequence, of which the sum is right."""
+        made = right.LSTMFunction.backward(ctx, dh, dc_last)
+        return *made[:-1], torch.stack([made[-1] / dh.shape[1]] * dh.shape[1])
+
+
 @slip("gates.LSTMFunction", "h0 and c0 get no gradient", rung="shapes", read="(5.15)")
 class FunctionNoInitial(_Function):
     """An encoder may lie in front."""

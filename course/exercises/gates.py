@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from course.adapters import apply_lstm, in_torch_lstm
+from course.calls import Finding
 from course.exercise import (
     Arrays,
     Case,
@@ -370,11 +371,23 @@ def _torch_oracle(**args: Any) -> Arrays:
 def _unpack_choice(raw: Any, names: Sequence[str]) -> tuple[Any, ...]:
     """Classes are integers; they are compared as numbers."""
     (choice,) = as_outputs(raw, names)
+    each = choice if isinstance(choice, list | tuple) else np.ravel(_array_of(choice))
+    if any(isinstance(k, float | np.floating) for k in each):
+        raise Finding(
+            "shapes",
+            "choice holds floats, want integers",
+            ("they are indices, and no list takes a float for one: .astype(int) at the end",),
+        )
     if isinstance(choice, list | tuple) and all(isinstance(k, int | np.integer) for k in choice):
         choice = np.array(choice)
     if isinstance(choice, np.ndarray) and choice.dtype.kind in "iu":
         choice = choice.astype(np.float64)
     return (choice,)
+
+
+def _array_of(value: Any) -> np.ndarray:
+    """An array as it is; of anything else none, to be judged by its type."""
+    return value if isinstance(value, np.ndarray) else np.empty(0)
 
 
 # Cases.
