@@ -396,7 +396,7 @@ def rtrl(g, x, h0, U, W, b):
     x : (T, B, D); h0 : (B, H), a constant; U : (H, D); W : (H, H); b : (H,)
 
     Returns dU : (H, D), dW : (H, H), db : (H,), summed over time and batch. Uses memory that
-    does not grow with T, which is checked: no array inside has an axis of T.
+    does not grow with T; the check measures it.
     """
     ### BEGIN SOLUTION
     B, H = h0.shape
