@@ -368,8 +368,8 @@ def gru_after(x, h0, U, W, b, d):
 #
 # PyTorch stacks the blocks as $i, f, g, o$, and has two biases that it only ever adds. Return the
 # four arrays that `torch.nn.LSTM` wants as `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`,
-# `bias_hh_l0`. The check puts them into `torch.nn.LSTM` and looks at the states that come out, so
-# any way to split the bias is right.
+# `bias_hh_l0`, in this order or as a dict with these names. The check puts them into
+# `torch.nn.LSTM` and looks at the states that come out, so any way to split the bias is right.
 
 # %%
 import torch

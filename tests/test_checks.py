@@ -864,6 +864,40 @@ def test_a_loop_over_orbits_is_told_from_all_at_once(capsys, answer):
     assert "B = 257" in text
 
 
+# Right answers that were once refused.
+
+
+def _as_dict(suffix, cast=np.float64):
+    def answer(U, W, b):
+        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        made = zip(names, gates.to_torch(U, W, b), strict=True)
+        return {name + suffix: cast(value) for name, value in made}
+
+    return answer
+
+
+@pytest.mark.parametrize("suffix", ["", "_l0"])
+@pytest.mark.parametrize("cast", [np.float64, np.float32, np.ndarray.tolist])
+def test_the_names_of_torch_and_single_precision_are_right(suffix, cast):
+    check("gates.to_torch", _as_dict(suffix, cast))
+
+
+def test_a_dict_that_lacks_one_is_told_what_is_wanted(capsys):
+    def answer(U, W, b):
+        made = _as_dict("_l0")(U, W, b)
+        del made["bias_hh_l0"]
+        return made
+
+    assert "want 4 arrays: weight_ih, weight_hh" in said(capsys, "gates.to_torch", answer)
+
+
+def test_letters_are_no_weights(capsys):
+    def answer(U, W, b):
+        return *gates.to_torch(U, W, b)[:3], np.full(b.shape, "0")
+
+    assert "bias_hh has dtype <U1, want real numbers" in said(capsys, "gates.to_torch", answer)
+
+
 @pytest.mark.parametrize("make", [np.float64, np.float32, list, tuple])
 def test_classes_are_integers(capsys, make):
     def answer(o, temperature, v):
