@@ -177,10 +177,10 @@ def newton(h, W, b, steps):
 # $$
 #
 # If $w > 1$, this curve turns round at $h = \pm h_c$. There two fixed points meet and vanish: a
-# saddle-node bifurcation. Find $h_c > 0$ and the bias $b(h_c)$. Solve $\mathrm d b / \mathrm d h = 0$
-# on paper first: the answer is a formula in $w$, and a numerical search for the turn finds only half
-# of its digits. Mind the bias's sign: it is the bias at which the *upper* rest position ceases to
-# exist.
+# saddle-node bifurcation. Find $h_c > 0$ and the bias $b(h_c)$. Solve
+# $\mathrm d b / \mathrm d h = 0$ on paper first: the answer is a formula in $w$, and a numerical
+# search for the turn gets only half of the digits right. Mind the bias's sign: it is the bias at
+# which the *upper* rest position ceases to exist.
 
 
 # %% exercise="dynamics.saddle_node"

@@ -504,6 +504,24 @@ def lyapunov_whole_batch(h0, v, W, b, T):
 
 @slip(
     "dynamics.lyapunov",
+    "one length for all orbits: np.linalg.norm(v, axis=1, keepdims=True) has one for each",
+    rung="probes",
+    read="(1.16)",
+)
+def lyapunov_one_length(h0, v, W, b, T):
+    """np.linalg.norm(v) without an axis is that of the whole array."""
+    h, total = h0, 0.0
+    v = v / np.linalg.norm(v, axis=1, keepdims=True)
+    for _ in range(T):
+        h = np.tanh(h @ W.T + b)
+        v = (1 - h**2) * (v @ W.T)
+        length = np.linalg.norm(v)
+        total, v = total + np.log(length), v / length
+    return np.full(len(h0), total / T)
+
+
+@slip(
+    "dynamics.lyapunov",
     "the Jacobian is taken one step late, at the new state",
     rung="probes",
     read="(1.16)",
