@@ -207,12 +207,13 @@ def saddle_node(w):
 # %%
 if __name__ == "__main__":
     if ready("dynamics.newton", "dynamics.saddle_node"):
-        gains, biases = np.linspace(0.5, 2.5, 41), np.linspace(-0.8, 0.8, 41)
+        gains, biases = np.linspace(0.5, 2.5, 40), np.linspace(-0.8, 0.8, 41)  # w = 1 is left out
         count = np.zeros((len(biases), len(gains)))
         starts = np.linspace(-0.99, 0.99, 40)[:, None]
         for i, j in np.ndindex(count.shape):
             with np.errstate(over="ignore", invalid="ignore"):
                 found, _ = newton(starts, np.array([[gains[j]]]), biases[i : i + 1], 30)
+            found = np.asarray(found)
             kept = found[np.abs(np.tanh(gains[j] * found + biases[i]) - found) < 1e-10]
             count[i, j] = len(np.unique(np.round(kept, 6)))
         figures.style()
@@ -221,7 +222,7 @@ if __name__ == "__main__":
         figure.colorbar(colours, ax=ax, label="fixed points found", ticks=[1, 2, 3])
         w = np.linspace(1.0001, 2.5, 200)
         for side in (1, -1):
-            ax.plot(w, side * saddle_node(w)[1], color=figures.PALETTE["vermilion"])
+            ax.plot(w, side * np.asarray(saddle_node(w)[1]), color=figures.PALETTE["vermilion"])
         ax.set(xlabel="w", ylabel="b", ylim=(-0.8, 0.8))
         figures.show(figure)
 
@@ -347,7 +348,7 @@ if __name__ == "__main__":
         W = rng.normal(0, gain / np.sqrt(H), (H, H))
         h = np.asarray(driven(scaled[:-1, None, None], np.zeros((1, H)), U, W, b))[:, 0]
         first, split = 20, 220  # states 20 ... 219 know the years up to 1919, and are told 1920
-        V, c = ridge(h[first:split], scaled[first + 1 : split + 1, None], 1.0)
+        V, c = map(np.asarray, ridge(h[first:split], scaled[first + 1 : split + 1, None], 1.0))
         read = (h[split:] @ V.T + c)[:, 0] * root[:221].std() + root[:221].mean()
         forecast = np.clip(read, 0, None) ** 2
         figures.style()
@@ -376,6 +377,10 @@ if __name__ == "__main__":
 # (`h0.new_empty`, `torch.stack`), so that the code runs on any device and in any floating-point
 # type. With $H = 1$ and $W = 1$ the gains are the $w$ of one unit, and ten thousand orbits draw
 # its bifurcation diagram.
+#
+# From NumPy to PyTorch: `np.tanh`, `np.stack`, `np.einsum` and `@` keep their names, in `torch`;
+# `np.concatenate` is `torch.cat`, `axis=` is `dim=`, `keepdims=` is `keepdim=`, and `a.copy()` is
+# `a.clone()`.
 
 # %%
 import torch
@@ -433,7 +438,7 @@ if __name__ == "__main__":
             """Share of runs that still hold the bit; and (runs,), the slope through all steps."""
             x = np.random.default_rng(1).normal(0, noise, (steps, runs, 1))
             one, zero = np.ones((1, 1)), np.zeros(1)
-            h = driven(x, np.full((runs, 1), 0.9), one, w * one, zero)[..., 0]
+            h = np.asarray(driven(x, np.full((runs, 1), 0.9), one, w * one, zero))[..., 0]
             return (h[-1] > 0).mean(), np.prod(w * (1 - h * h), axis=0)
 
         print("  w   held   median slope   mean slope")

@@ -446,10 +446,15 @@ def _lstm_backward_cases(rng: np.random.Generator) -> list[Case]:
     direct = zeroed(_lstm_states(rng), "dh", "W")
     at_end = zeroed(_lstm_states(rng), "W", "dc_last")
     at_end["dh"][:-1] = 0.0
-    shut = _gate(zeroed(_lstm_states(rng), "dc_last"), 1, 1e-12)
+    shut = _gate(zeroed(_lstm_states(rng), "dc_last"), 1, 0.01)
     shut["dh"][:-1] = 0.0
     return [
-        Case("one step, one sequence", "probes", one, "no past and no future; h(0), c(0) not zero"),
+        Case(
+            "one step, one sequence",
+            "probes",
+            one,
+            "T = 1, B = 1: no step before or behind; dc_last, h(0), c(0) are not zero",
+        ),
         Case(
             "the direct road alone",
             "probes",
@@ -466,7 +471,8 @@ def _lstm_backward_cases(rng: np.random.Generator) -> list[Case]:
             "the road through W alone",
             "probes",
             shut,
-            "forget gates shut, loss at h(T): what comes earlier came through the gates and W",
+            "loss at h(T), every f is 0.01: what comes earlier came through the gates and W, and"
+            " hardly through f",
         ),
         *usual(
             _lstm_states,
@@ -482,7 +488,7 @@ def _gru_probes(draw: Callable[[], dict[str, np.ndarray]], keeps: bool) -> list[
     update = _block(zeroed(draw(), "x", "U", "W"), ("b",), 2, 0.0)
     reset = draw()
     reset = _block(_block(zeroed(reset, "x", "U"), ("W",), 0, 0.0), ("W",), 1, 0.0)
-    kept, new = ("u", "1 - u") if keeps else ("1 - u", "u")
+    kept, new = ("u", "(1 - u)") if keeps else ("1 - u", "u")
     if keeps:
         still, update = zeroed(still, "d"), zeroed(update, "d")
     return [
@@ -493,7 +499,7 @@ def _gru_probes(draw: Callable[[], dict[str, np.ndarray]], keeps: bool) -> list[
             update,
             f"n is 0: each step multiplies h by {kept}, and u = sigmoid(b_u)",
         ),
-        Case("b alone", "probes", biased, f"no input, h(0) = 0: h(1) = ({new}) n"),
+        Case("b alone", "probes", biased, f"no input, h(0) = 0: h(1) = {new} n"),
         Case(
             "the reset gate alone",
             "probes",
