@@ -318,7 +318,7 @@ if __name__ == "__main__":
             dh = np.asarray(grad_h(do, h, params[1], params[3]))
             grads = list(map(np.asarray, grad_params(dh, do, x, h, h0)))
             if ready("bptt.clip", quiet=True):
-                grads, _ = clip(grads, 100.0)
+                grads = list(map(np.asarray, clip(grads, 100.0)[0]))
             params = [p - 0.5 / mask.sum() * g for p, g in zip(params, grads, strict=True)]
 
         figures.style()
@@ -391,7 +391,8 @@ def truncated(do, h, W, V, k):
 # For the whole batch that is one array `P` with four axes: `P[n, i, j, k]` is the derivative of
 # unit $i$ of sequence $n$ for $\Theta_{jk}$. `np.einsum` takes a product by the letters of its
 # axes: those that do not stand on the right of the arrow are summed over. So
-# `np.einsum("ij,nj->ni", W, h)` is `h @ W.T`. In `W @ P` the sum would run over $j$, not over units.
+# `np.einsum("ij,nj->ni", W, h)` is `h @ W.T`. In `W @ P` the sum would run over $j$, not over the
+# units.
 
 
 # %% exercise="bptt.rtrl"
