@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 import sys
+import tracemalloc
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -50,7 +51,7 @@ def _apply(
     before = [value.clone() for value in everything]
     incoming = everything[: len(form.incoming)]
     leaves = [value.requires_grad_() for value in everything[len(form.incoming) :]]
-    made = function.apply(*leaves)
+    made = _watched(function, form, leaves).apply(*leaves)
     if made is None and is_empty(function.forward):
         raise NotImplementedError
     made = (made,) if isinstance(made, torch.Tensor) else made
@@ -64,8 +65,6 @@ def _apply(
         raise Finding("shapes", f"forward returned {got}, want {wanted}")
     for (name, axes), value, outside in zip(form.outputs.items(), made, incoming, strict=True):
         _fits(name, axes, value, outside, function.__name__)
-    if device != "meta":
-        _sums(made, incoming, leaves, form)
     # backward gets these very tensors, so that a write into one shows.
     grads = torch.autograd.grad(made, leaves, incoming, allow_unused=True)
     for name, value, old in zip(names, everything, before, strict=True):
@@ -85,29 +84,70 @@ def _apply(
     return (*made, *grads)
 
 
-def _sums(made: tuple[Any, ...], incoming: Any, leaves: Any, form: _Form) -> None:
-    """Raise Finding unless backward itself returns gradients of its arguments' shapes.
+def _watched(function: Any, form: _Form, leaves: Sequence[Any]) -> Any:
+    """The same function, whose backward is seen before autograd gets what it returns.
 
-    Autograd sums over what is too many without a word.
+    Autograd sums a gradient that has too many axes, and says nothing.  And it takes a gradient
+    that it was asked for inside: there recording is off, so whoever does so turns it on, and what
+    is saved for that shows.
     """
     import torch
 
-    node = made[0].grad_fn
-    if not hasattr(node, "apply"):  # PyTorch's own: the class was gone round
-        return
-    with torch.no_grad():
-        grads = node.apply(*(value.clone() for value in incoming))
-    grads = grads if isinstance(grads, tuple) else (grads,)
-    for name, value, leaf in zip(form.inputs, grads, leaves, strict=False):
-        if isinstance(value, torch.Tensor) and value.shape != leaf.shape:
+    hooks = torch.autograd.graph.saved_tensors_hooks
+    recorded: list[int] = []
+
+    def pack(tensor: Any) -> Any:
+        recorded.append(1)
+        return tensor
+
+    def forward(*given: Any) -> Any:
+        with hooks(pack, lambda tensor: tensor):
+            return function.forward(*given)
+
+    def backward(ctx: Any, *outside: Any) -> Any:
+        with hooks(pack, lambda tensor: tensor):
+            grads = function.backward(ctx, *outside)
+        if recorded:
             raise Finding(
-                "shapes",
-                f"d{name}: backward returned shape {tuple(value.shape)}, want {tuple(leaf.shape)}",
+                "runs",
+                "autograd records a graph inside your class, to find the gradient by itself",
                 (
-                    f"the shape of {name}: sum over all other axes, and return the gradients in"
-                    " the order of forward's arguments",
+                    "write the walk yourself: no torch.enable_grad, torch.autograd.grad or"
+                    " .backward() inside",
                 ),
             )
+        found = grads if isinstance(grads, tuple) else (grads,)
+        for name, leaf, grad in zip(form.inputs, leaves, found, strict=False):
+            if isinstance(grad, torch.Tensor) and grad.shape != leaf.shape:
+                have, want = tuple(grad.shape), tuple(leaf.shape)
+                raise Finding(
+                    "shapes",
+                    f"backward returns d{name} of shape {have}, want {want}, that of {name}",
+                    _of_gradient(
+                        have,
+                        want,
+                        [
+                            i
+                            for i, v in zip(form.inputs, leaves, strict=True)
+                            if tuple(v.shape) == have
+                        ],
+                    ),
+                )
+        return grads
+
+    members = {"forward": staticmethod(forward), "backward": staticmethod(backward)}
+    return type(function)(function.__name__, (function,), members)
+
+
+def _of_gradient(
+    have: tuple[int, ...], want: tuple[int, ...], like: Sequence[str]
+) -> tuple[str, ...]:
+    """What the wrong shape of a gradient suggests."""
+    if like:
+        return (f"that is the shape of {like[0]}: one gradient for each argument, in their order",)
+    if len(have) > len(want):
+        return ("sum over time and over the batch: autograd would do it here without a word",)
+    return ()
 
 
 def _fits(name: str, axes: str, value: Any, like: Any, function: str) -> None:
@@ -437,21 +477,27 @@ def in_torch_lstm(answer: Callable[..., Any], args: Mapping[str, Any]) -> Any:
             raise NotImplementedError
         raise Finding("shapes", "the function returned None", ("is there a `return` line?",))
     names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-    if isinstance(made, Mapping) and set(names) <= set(made):
-        made = [made[name] for name in names]
+    if isinstance(made, Mapping):
+        made = {str(name).removesuffix("_l0"): value for name, value in made.items()}
+        made = [made[name] for name in names if name in made]
     if not isinstance(made, tuple | list) or len(made) != len(names):
         raise Finding("shapes", "want 4 arrays: " + ", ".join(names))
     lstm = torch.nn.LSTM(x.shape[-1], h0.shape[-1], dtype=x.dtype)
     for name, value in zip(names, made, strict=True):
         into = getattr(lstm, f"{name}_l0").data
         array = np.asarray(value)
+        if array.dtype.kind not in "fiu":
+            raise Finding("shapes", f"{name} has dtype {array.dtype}, want real numbers")
         if array.shape != tuple(into.shape):
             want = f"want {tuple(into.shape)}"
             raise Finding("shapes", f"{name} has shape {array.shape}, {want}")
         into.copy_(torch.tensor(array))
     with torch.no_grad():
         h, (_, c) = lstm(x, (h0[None], c0[None]))
-    return h.numpy(), c[0].numpy()
+    states = h.numpy(), c[0].numpy()
+    # Weights in float32 make states that are no more exact, whatever they are computed in.
+    single = any(getattr(value, "dtype", None) == np.float32 for value in made)
+    return tuple(state.astype(np.float32) for state in states) if single else states
 
 
 def _cell(width: int, what: str) -> tuple[list[Any], Callable[..., Any]]:
@@ -615,6 +661,84 @@ def run_scan(answer: Callable[..., Any], args: Mapping[str, Any]) -> Any:
             ),
         )
     return h
+
+
+def run_orbits(answer: Callable[..., Any], args: Mapping[str, Any]) -> Any:
+    """Run exercise 1.9; with "count the lines" under ``also``, on a sixteenth of the orbits, too.
+
+    All at once, sixteen times the orbits run the same lines; one after the other, sixteen times
+    as many.
+    """
+    if args.get("also") != "count the lines":
+        return call_with_tensors(answer, args)
+    args = {name: value for name, value in args.items() if name != "also"}
+    batch = len(args["h0"])
+    few = {**args, "h0": args["h0"][: batch // 16], "gain": args["gain"][: batch // 16]}
+    call_with_tensors(answer, few)  # what runs at a first call alone is not counted
+    first, short = _lines_run(lambda: call_with_tensors(answer, few))
+    h, long = _lines_run(lambda: call_with_tensors(answer, args))
+    if first is not None and h is not None and long > 4 * short:
+        raise Finding(
+            "properties",
+            "it runs the more lines the more orbits there are: a loop over orbits",
+            (
+                f"B = {batch // 16}: {short:,} lines of Python; B = {batch}: {long:,}",
+                "one step takes all orbits at once: state @ W.T is (B, H), gain[:, None] is (B, 1)",
+            ),
+        )
+    return h
+
+
+def _peak(run: Callable[[], Any]) -> int:
+    """Bytes that a call has in use at once, at most, beyond what there was before it."""
+    mine = not tracemalloc.is_tracing()
+    if mine:
+        tracemalloc.start()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # kept warnings are memory that grows, too
+            before = tracemalloc.get_traced_memory()[0]
+            tracemalloc.reset_peak()
+            run()
+            return tracemalloc.get_traced_memory()[1] - before
+    finally:
+        if mine:
+            tracemalloc.stop()
+
+
+def run_rtrl(answer: Callable[..., Any], args: Mapping[str, Any]) -> Any:
+    """Run exercise 3.8; with "measure the memory" under ``also``, on long sequences before.
+
+    The sequence is repeated 4 times, and 32 times, the batch 4 times.  RTRL needs as much for both.
+    It may copy its inputs, to float32 for example, or take x @ U.T for all steps at once: for that
+    there is room, three arrays (T, B, H).  Back-propagation by the functions of 3.1 to 3.5 needs
+    five, and whoever keeps every derivative many.
+    """
+    args = dict(args)
+    if args.pop("also", "") != "measure the memory":
+        return call_in_order(answer, args)
+
+    def longer(times: int) -> dict[str, Any]:
+        over = {"g": (times, 4, 1), "x": (times, 4, 1), "h0": (4, 1)}
+        return {n: np.tile(a, over[n]) if n in over else a for n, a in args.items()}
+
+    short, long = longer(4), longer(32)
+    if call_in_order(answer, short) is None:  # the first call, too, which may import something
+        return call_in_order(answer, args)
+    kept = long["g"].nbytes - short["g"].nbytes
+    for _ in range(2):  # something else may need memory just then, but hardly twice
+        few = _peak(lambda: call_in_order(answer, short))
+        many = _peak(lambda: call_in_order(answer, long))
+        if many - few <= 3 * kept:
+            return call_in_order(answer, args)
+    raise Finding(
+        "properties",
+        "it needs the more memory the longer the sequence is: something of every step is kept",
+        (
+            f"T = {len(short['g'])}: {few:,} bytes at most; T = {len(long['g'])}: {many:,}",
+            "carry the state and its derivative from one step to the next, and keep no others",
+        ),
+    )
 
 
 def run_seq2seq(answer: Any, args: Mapping[str, Any]) -> Any:

@@ -15,8 +15,8 @@
 #
 # You will write every gradient of a recurrent network by hand, and have each one checked. Equation
 # numbers such as (3.9) are those of chapter 3 of the book, "Back-propagation through time": keep it
-# open beside this notebook. Plan about four and a half hours. The first cell finds the course's
-# toolkit, or says how to get it.
+# open beside this notebook. Plan about six hours. The first cell finds the course's toolkit, or
+# says how to get it.
 #
 # How to work:
 #
@@ -296,9 +296,10 @@ if __name__ == "__main__":
             """Size of what each step's copy of W adds to the gradient of the last step's loss."""
             x, y, mask = datasets.echo(rng, T, batch, K, LAG)
             h0 = np.zeros((batch, H))
-            h, o = forward(x, h0, *params)
-            do = grad_o(o, y, mask * (np.arange(T) == T - 1)[:, None])  # the last loss alone
-            dh = grad_h(do, h, params[1], params[3])
+            h, o = map(np.asarray, forward(x, h0, *params))
+            last = mask * (np.arange(T) == T - 1)[:, None]  # the last loss alone
+            do = np.asarray(grad_o(o, y, last))
+            dh = np.asarray(grad_h(do, h, params[1], params[3]))
             shares = []
             for t in range(T):  # the copy of step t + 1 alone
                 alone = dh * (np.arange(T) == t)[:, None, None]
@@ -311,13 +312,13 @@ if __name__ == "__main__":
         curve = []
         for _ in range(400):
             x, y, mask = datasets.echo(rng, T, B, K, LAG)
-            h, o = forward(x, h0, *params)
+            h, o = map(np.asarray, forward(x, h0, *params))
             curve.append(loss(o, y, mask) / mask.sum())
-            do = grad_o(o, y, mask)
-            dh = grad_h(do, h, params[1], params[3])
-            grads = grad_params(dh, do, x, h, h0)
+            do = np.asarray(grad_o(o, y, mask))
+            dh = np.asarray(grad_h(do, h, params[1], params[3]))
+            grads = list(map(np.asarray, grad_params(dh, do, x, h, h0)))
             if ready("bptt.clip", quiet=True):
-                grads, _ = clip(grads, 100.0)
+                grads = list(map(np.asarray, clip(grads, 100.0)[0]))
             params = [p - 0.5 / mask.sum() * g for p, g in zip(params, grads, strict=True)]
 
         figures.style()
@@ -386,6 +387,12 @@ def truncated(do, h, W, V, k):
 # starts from $\mathrm d h^{(0)} / \mathrm d \Theta = 0$, since $h^{(0)}$ is a constant. Each
 # sequence of a batch carries its own derivative, an array `(H, H, H + D + 1)`; only
 # $\nabla_\Theta L$ is summed over the batch.
+#
+# For the whole batch that is one array `P` with four axes: `P[n, i, j, k]` is the derivative of
+# unit $i$ of sequence $n$ for $\Theta_{jk}$. `np.einsum` takes a product by the letters of its
+# axes: those that do not stand on the right of the arrow are summed over. So
+# `np.einsum("ij,nj->ni", W, h)` is `h @ W.T`. In `W @ P` the sum would run over $j$, not over the
+# units.
 
 
 # %% exercise="bptt.rtrl"
@@ -396,7 +403,7 @@ def rtrl(g, x, h0, U, W, b):
     x : (T, B, D); h0 : (B, H), a constant; U : (H, D); W : (H, H); b : (H,)
 
     Returns dU : (H, D), dW : (H, H), db : (H,), summed over time and batch. Uses memory that
-    does not grow with T.
+    does not grow with T; the check measures it.
     """
     ### BEGIN SOLUTION
     B, H = h0.shape
@@ -420,9 +427,12 @@ def rtrl(g, x, h0, U, W, b):
 # ## Exercise 3.9: the same backward pass in PyTorch
 #
 # `torch.nn.RNN` records a graph and walks it back. Here you write the walk yourself, as a
-# `torch.autograd.Function`: `forward` saves what `backward` will need, `backward` gets the
-# gradient that arrives at every `h` from outside and returns one gradient for each argument of
-# `forward`, in the same order. Two of them are new:
+# `torch.autograd.Function`: `forward` saves what `backward` will need, with
+# `ctx.save_for_backward(a, b)`, and `backward` finds it again, `a, b = ctx.saved_tensors`.
+# `backward` gets the gradient that arrives at every `h` from outside and returns one gradient for
+# each argument of `forward`, in the same order. Autograd sums over axes that are too many and says
+# nothing; the check looks at what `backward` itself returns, and whether it walks by itself. Two
+# of the gradients are new:
 #
 # $$
 # \nabla_{h^{(0)}} L = W^\top \nabla_{a^{(1)}} L \quad (3.16) \qquad
@@ -463,7 +473,10 @@ class RNNFunction(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, dh):
-        """Equation (3.9) with dh in the place of do @ V, then (3.12) and (3.14)-(3.17)."""
+        """Equation (3.9) with dh in the place of do @ V, then (3.12) and (3.14)-(3.17).
+
+        ctx.saved_tensors has what forward kept. Each gradient has the shape of its argument.
+        """
         ### BEGIN SOLUTION
         x, h0, U, W, h = ctx.saved_tensors
         slope = 1 - h * h
@@ -529,7 +542,9 @@ def train(params, x, y, mask, rate, momentum, max_norm):
 # The next cell trains a network of 64 units on a short tale, to predict each character from those
 # before it. The last 15 % of the tale are held out. What the loss must beat there: the *unigram*,
 # which knows how often each character comes, and the *bigram*, which also knows the character
-# before. While it trains, the network writes: each character that it draws is its next input.
+# before. While it trains, the network writes: each character that it draws is its next input. The
+# book's figure cuts the tale at other places at every pass, so its numbers differ a little from
+# yours.
 
 # %%
 if __name__ == "__main__":
@@ -548,7 +563,7 @@ if __name__ == "__main__":
         def bits(params):
             """Bits for each character of the held-out text."""
             x, y = np.eye(K)[held[:-1], None], held[1:, None]
-            _, o = forward(x, np.zeros((1, H)), *params)
+            _, o = map(np.asarray, forward(x, np.zeros((1, H)), *params))
             return loss(o, y, np.ones(y.shape)) / len(y) / np.log(2)
 
         def write(params, rng, count=60):
@@ -556,7 +571,7 @@ if __name__ == "__main__":
             state, text = np.zeros((1, H)), " "
             while len(text) <= count:
                 x = np.eye(K)[alphabet.index(text[-1])][None, None]
-                h, o = forward(x, state, *params)
+                h, o = map(np.asarray, forward(x, state, *params))
                 state, weight = h[-1], np.exp(o[0, 0] - o.max())
                 text += alphabet[rng.choice(K, p=weight / weight.sum())]
             return text[1:]
@@ -577,7 +592,8 @@ if __name__ == "__main__":
             start = rng.integers(T)  # other cuts at every pass
             x, y, mask = datasets.next_letter(learned[start:], K, T, B)
             params, curve = train(params, x, y, mask, rate=0.2, momentum=0.9, max_norm=1.0)
-            losses += list(curve / np.log(2))
+            params = list(map(np.asarray, params))
+            losses += list(np.asarray(curve) / np.log(2))
             updates += len(curve)
 
         figures.style()
@@ -607,12 +623,13 @@ if __name__ == "__main__":
         def jacobians(params, x, distances):
             """Norms (N, B) of the derivative of the last state for the one N steps before."""
             U, W, b, V, c = params
-            h, _ = forward(x, np.zeros((x.shape[1], H)), U, W, b, V, c)
+            h, _ = map(np.asarray, forward(x, np.zeros((x.shape[1], H)), U, W, b, V, c))
             rows = []
             for unit in np.eye(H):
                 at_states = np.zeros_like(h)
                 at_states[-1] = unit
-                rows.append(grad_h(at_states, h, W, np.eye(H))[-1 - np.array(distances)])
+                back = np.asarray(grad_h(at_states, h, W, np.eye(H)))
+                rows.append(back[-1 - np.array(distances)])
             return np.linalg.norm(np.stack(rows, axis=-2), 2, axis=(-2, -1)), 1 - h * h
 
         def line(name, params, x):
@@ -641,6 +658,7 @@ if __name__ == "__main__":
             batches = (datasets.echo(rng, T, 32, K, LAG) for _ in range(300))
             stacked = [np.stack(arrays) for arrays in zip(*batches, strict=True)]
             params, curve = train(params, *stacked, rate=0.5, momentum=0.9, max_norm=1.0)
+            params = list(map(np.asarray, params))
             line(f"gain {gain}, after, loss {curve[-1]:.2f}", params, x)
 
 # %% [markdown] question="bptt.explain"

@@ -177,7 +177,9 @@ def newton(h, W, b, steps):
 # $$
 #
 # If $w > 1$, this curve turns round at $h = \pm h_c$. There two fixed points meet and vanish: a
-# saddle-node bifurcation. Find $h_c > 0$ and the bias $b(h_c)$. Mind its sign: it is the bias at
+# saddle-node bifurcation. Find $h_c > 0$ and the bias $b(h_c)$. Solve
+# $\mathrm d b / \mathrm d h = 0$ on paper first: the answer is a formula in $w$, and a numerical
+# search for the turn gets only half of the digits right. Mind the bias's sign: it is the bias at
 # which the *upper* rest position ceases to exist.
 
 
@@ -205,12 +207,13 @@ def saddle_node(w):
 # %%
 if __name__ == "__main__":
     if ready("dynamics.newton", "dynamics.saddle_node"):
-        gains, biases = np.linspace(0.5, 2.5, 41), np.linspace(-0.8, 0.8, 41)
+        gains, biases = np.linspace(0.5, 2.5, 40), np.linspace(-0.8, 0.8, 41)  # w = 1 is left out
         count = np.zeros((len(biases), len(gains)))
         starts = np.linspace(-0.99, 0.99, 40)[:, None]
         for i, j in np.ndindex(count.shape):
             with np.errstate(over="ignore", invalid="ignore"):
                 found, _ = newton(starts, np.array([[gains[j]]]), biases[i : i + 1], 30)
+            found = np.asarray(found)
             kept = found[np.abs(np.tanh(gains[j] * found + biases[i]) - found) < 1e-10]
             count[i, j] = len(np.unique(np.round(kept, 6)))
         figures.style()
@@ -219,7 +222,7 @@ if __name__ == "__main__":
         figure.colorbar(colours, ax=ax, label="fixed points found", ticks=[1, 2, 3])
         w = np.linspace(1.0001, 2.5, 200)
         for side in (1, -1):
-            ax.plot(w, side * saddle_node(w)[1], color=figures.PALETTE["vermilion"])
+            ax.plot(w, side * np.asarray(saddle_node(w)[1]), color=figures.PALETTE["vermilion"])
         ax.set(xlabel="w", ylabel="b", ylim=(-0.8, 0.8))
         figures.show(figure)
 
@@ -345,7 +348,7 @@ if __name__ == "__main__":
         W = rng.normal(0, gain / np.sqrt(H), (H, H))
         h = np.asarray(driven(scaled[:-1, None, None], np.zeros((1, H)), U, W, b))[:, 0]
         first, split = 20, 220  # states 20 ... 219 know the years up to 1919, and are told 1920
-        V, c = ridge(h[first:split], scaled[first + 1 : split + 1, None], 1.0)
+        V, c = map(np.asarray, ridge(h[first:split], scaled[first + 1 : split + 1, None], 1.0))
         read = (h[split:] @ V.T + c)[:, 0] * root[:221].std() + root[:221].mean()
         forecast = np.clip(read, 0, None) ** 2
         figures.style()
@@ -362,8 +365,9 @@ if __name__ == "__main__":
 # %% [markdown]
 # ## Exercise 1.9: ten thousand orbits at once
 #
-# One orbit is a loop that cannot be parallel. Many orbits are one loop over arrays. Give each
-# orbit $n$ a gain of its own:
+# One orbit is a loop that cannot be parallel. Many orbits are one loop over arrays, the one over
+# time: a second loop, over the orbits, would be run three million times for the picture below, and
+# the check refuses it. Give each orbit $n$ a gain of its own:
 #
 # $$
 # h_n^{(t)} = \tanh\big(g_n W h_n^{(t-1)} + b\big). \tag{1.26}
@@ -373,6 +377,10 @@ if __name__ == "__main__":
 # (`h0.new_empty`, `torch.stack`), so that the code runs on any device and in any floating-point
 # type. With $H = 1$ and $W = 1$ the gains are the $w$ of one unit, and ten thousand orbits draw
 # its bifurcation diagram.
+#
+# From NumPy to PyTorch: `np.tanh`, `np.stack`, `np.einsum` and `@` keep their names, in `torch`;
+# `np.concatenate` is `torch.cat`, `axis=` is `dim=`, `keepdims=` is `keepdim=`, and `a.copy()` is
+# `a.clone()`.
 
 # %%
 import torch
@@ -430,7 +438,7 @@ if __name__ == "__main__":
             """Share of runs that still hold the bit; and (runs,), the slope through all steps."""
             x = np.random.default_rng(1).normal(0, noise, (steps, runs, 1))
             one, zero = np.ones((1, 1)), np.zeros(1)
-            h = driven(x, np.full((runs, 1), 0.9), one, w * one, zero)[..., 0]
+            h = np.asarray(driven(x, np.full((runs, 1), 0.9), one, w * one, zero))[..., 0]
             return (h[-1] > 0).mean(), np.prod(w * (1 - h * h), axis=0)
 
         print("  w   held   median slope   mean slope")

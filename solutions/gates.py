@@ -368,8 +368,8 @@ def gru_after(x, h0, U, W, b, d):
 #
 # PyTorch stacks the blocks as $i, f, g, o$, and has two biases that it only ever adds. Return the
 # four arrays that `torch.nn.LSTM` wants as `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`,
-# `bias_hh_l0`. The check puts them into `torch.nn.LSTM` and looks at the states that come out, so
-# any way to split the bias is right.
+# `bias_hh_l0`, in this order or as a dict with these names. The check puts them into
+# `torch.nn.LSTM` and looks at the states that come out, so any way to split the bias is right.
 
 # %%
 import torch
@@ -396,6 +396,10 @@ def to_torch(U, W, b):
 
 # %% [markdown]
 # ## Exercise 5.9: and back
+#
+# A network that was trained by `torch.nn.LSTM` has its four arrays, blocks $i, f, g, o$, and both
+# biases at work. Turn them into our three, blocks $i, f, o, g$, so that `lstm_forward` computes the
+# same states. What you are given is read-only: make new arrays.
 
 
 # %% exercise="gates.from_torch"
@@ -547,7 +551,8 @@ if __name__ == "__main__":
             do = weight / weight.sum(axis=-1, keepdims=True)
             do = (do - np.eye(K)[y]) * (mask / mask.sum())[..., None]  # (3.7), and a mean
             U, W, b, V, bias = params
-            _, _, _, dU, dW, db = lstm_backward(do @ V, zero, x, h, c, gates, zero, zero, U, W)
+            back = lstm_backward(do @ V, zero, x, h, c, gates, zero, zero, U, W)
+            dU, dW, db = map(np.asarray, back[3:])
             dV, dbias = np.einsum("tbk,tbh->kh", do, h), do.sum((0, 1))
             for j, grad in enumerate((dU, dW, db, dV, dbias)):  # Adam
                 mean[j] += 0.1 * (grad - mean[j])
@@ -575,7 +580,8 @@ if __name__ == "__main__":
 # %% [markdown]
 # ## Exercise 5.12: your LSTM inside PyTorch
 #
-# Write forward and backward as a `torch.autograd.Function`, as in exercise 3.9. It hands on two
+# Write forward and backward as a `torch.autograd.Function`, as in exercise 3.9: what `forward`
+# keeps with `ctx.save_for_backward`, `backward` finds in `ctx.saved_tensors`. It hands on two
 # things, the hidden states and the last cell state; so its backward pass gets two gradients. Use
 # PyTorch operations only, and make new tensors from the ones you are given (`torch.empty_like`,
 # `x.new_zeros`), so that the code runs on any device and in any floating-point type.
@@ -615,7 +621,10 @@ class LSTMFunction(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, dh, dc_last):
-        """Equations (5.10)-(5.15), with dh in the place of e."""
+        """Equations (5.10)-(5.15), with dh in the place of e.
+
+        ctx.saved_tensors has what forward kept. Each gradient has the shape of its argument.
+        """
         ### BEGIN SOLUTION
         x, h0, c0, U, W, h, c, gates = ctx.saved_tensors
         i, f, o, g = gates.chunk(4, -1)
@@ -654,9 +663,10 @@ if __name__ == "__main__":
             W = rng.normal(0, scale / np.sqrt(H), (4 * H, H))
             b = np.repeat([0.0, bias, 0.0, 0.0], H)  # i, f, o, g
             x, zero = rng.normal(size=(T, B, D)), np.zeros((B, H))
-            h, c, made = lstm_forward(x, zero, zero, U, W, b)
+            h, c, made = map(np.asarray, lstm_forward(x, zero, zero, U, W, b))
             sent = rng.normal(size=(B, H))
-            back = lstm_backward(np.zeros_like(h), sent, x, h, c, made, zero, zero, U, W)[2]
+            back = lstm_backward(np.zeros_like(h), sent, x, h, c, made, zero, zero, U, W)
+            back = np.asarray(back[2])  # dc0
             direct = made[..., H : 2 * H].prod(axis=0) * sent
             size = np.linalg.norm
             cosine = (back * direct).sum() / (size(back) * size(direct))

@@ -12,7 +12,7 @@ import course
 from course import CheckFailed, CourseError, check, hint, hints, progress, ready, standing
 from course.compare import SINGLE, in_single, likeness, runs_of
 from course.exercise import CHAPTERS, ROUNDING, Output, Tolerance
-from solutions import bptt
+from solutions import bptt, gates
 
 
 @pytest.fixture(autouse=True)
@@ -752,22 +752,6 @@ def test_a_layer_under_a_functions_name_is_not_taken_for_it(capsys):
     assert "forward is now of type Linear, want a function" in text
 
 
-def test_a_gradient_that_backward_does_not_sum_is_refused(capsys):
-    import torch
-
-    class Unsummed(torch.autograd.Function):
-        forward = bptt.RNNFunction.forward
-
-        @staticmethod
-        def backward(ctx, dh):
-            dx, dh0, dU, dW, db = bptt.RNNFunction.backward(ctx, dh)
-            return dx, dh0, dU, dW, db.expand(7, -1) / 7  # autograd would sum it
-
-    text = said(capsys, "bptt.RNNFunction", Unsummed)
-    assert "db: backward returned shape (7, 4), want (4,)" in text
-    assert "sum over all other axes" in text
-
-
 def test_what_fails_on_another_device_comes_with_its_line(capsys):
     import torch
 
@@ -805,3 +789,216 @@ def test_a_wrong_function_that_an_answer_calls_is_named(capsys):
     with pytest.raises(CheckFailed):
         exec('check("bptt.train")', space)
     assert "mend that first" not in capsys.readouterr().out
+
+
+# Wrong answers that were once right.
+
+
+def with_backward(function, backward):
+    """The same forward with another backward: backward(ctx, *gradients)."""
+    import torch
+
+    members = {"forward": function.forward, "backward": staticmethod(backward)}
+    return type("Mine", (torch.autograd.Function,), members)
+
+
+def da_for_db(ctx, dh):
+    """Autograd would sum da over time and batch."""
+    import torch
+
+    _, h0, _, W, h = ctx.saved_tensors
+    da, carry = torch.empty_like(h), torch.zeros_like(h0)
+    for t in reversed(range(len(h))):
+        da[t] = (dh[t] + carry) * (1 - h[t] ** 2)
+        carry = da[t] @ W
+    dx, dh0, dU, dW, _ = bptt.RNNFunction.backward(ctx, dh)
+    return dx, dh0, dU, dW, da
+
+
+def outer_products(ctx, dh):
+    import torch
+
+    dx, dh0, _, dW, db = bptt.RNNFunction.backward(ctx, dh)
+    return dx, dh0, torch.stack([torch.zeros_like(ctx.saved_tensors[2])] * 2), dW, db
+
+
+def forward_again(ctx, dh):
+    """PyTorch is asked for the gradient of a second run."""
+    import torch
+
+    x, h0, U, W, _ = ctx.saved_tensors
+    with torch.enable_grad():
+        leaves = [each.detach().requires_grad_() for each in (x, h0, U, W, U.new_zeros(len(U)))]
+        h = torch.stack(
+            [leaves[0][t] @ leaves[2].T + leaves[1] @ leaves[3].T for t in range(len(x))]
+        )
+        return torch.autograd.grad((h + leaves[4]).tanh(), leaves, dh)
+
+
+@pytest.mark.parametrize(
+    ("backward", "words"),
+    [
+        (da_for_db, ["backward returns db of shape (1, 2, 4), want (4,)", "sum over time"]),
+        (outer_products, ["backward returns dU of shape (2, 4, 3), want (4, 3)"]),
+        (forward_again, ["autograd records a graph", "write the walk yourself"]),
+    ],
+)
+def test_what_backward_itself_does_counts(capsys, backward, words):
+    text = said(capsys, "bptt.RNNFunction", with_backward(bptt.RNNFunction, backward))
+    assert all(word in text for word in words), text
+
+
+def test_a_graph_recorded_in_forward_is_no_walk_either(capsys):
+    import torch
+
+    class Recorded(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, *given):
+            with torch.enable_grad():
+                ctx.leaves = [each.detach().requires_grad_() for each in given]
+                x, state, U, W, b = ctx.leaves
+                steps = []
+                for each in x:
+                    state = torch.tanh(each @ U.T + state @ W.T + b)
+                    steps.append(state)
+                ctx.h = torch.stack(steps)
+            return ctx.h.detach()
+
+        @staticmethod
+        def backward(ctx, dh):
+            return torch.autograd.grad(ctx.h, ctx.leaves, dh, retain_graph=True)
+
+    assert "autograd records a graph" in said(capsys, "bptt.RNNFunction", Recorded)
+
+
+def test_lstm_gradients_are_summed_by_backward(capsys):
+    def backward(ctx, dh, dc_last):
+        made = gates.LSTMFunction.backward(ctx, dh, dc_last)
+        return *made[:-1], made[-1][None]
+
+    text = said(capsys, "gates.LSTMFunction", with_backward(gates.LSTMFunction, backward))
+    assert "backward returns db of shape (1, 16), want (16,), that of b" in text
+
+
+def by_walking_back(g, x, h0, U, W, b):
+    """Back-propagation in the place of real-time recurrent learning."""
+    H = len(W)
+    h, _ = bptt.forward(x, h0, U, W, b, np.eye(H), np.zeros(H))
+    dh = bptt.grad_h(g, h, W, np.eye(H))
+    return bptt.grad_params(dh, g, x, h, h0)[:3]
+
+
+def test_walking_back_is_not_real_time(capsys):
+    text = said(capsys, "bptt.rtrl", by_walking_back)
+    assert "it needs the more memory the longer the sequence is" in text
+    assert "T = 12" in text
+    assert "T = 96" in text
+
+
+def on_copies(g, x, h0, U, W, b):
+    """Copies of what it is given grow with T, and are nobody's past."""
+    return bptt.rtrl(g.copy(), np.ascontiguousarray(x[::-1])[::-1], h0, U, W, b)
+
+
+def inputs_first(g, x, h0, U, W, b):
+    """The input's share for all steps at once, as in exercise 3.1."""
+    (B, H), D = h0.shape, x.shape[-1]
+    P, total, h, driven = np.zeros((B, H, H, H + D + 1)), 0.0, h0, x @ U.T + b
+    for t in range(len(x)):
+        z = np.concatenate([h, x[t], np.ones((B, 1))], 1)
+        h = np.tanh(driven[t] + h @ W.T)
+        P = np.einsum("il,bljk->bijk", W, P) + np.einsum("ij,bk->bijk", np.eye(H), z)
+        P = P * (1 - h * h)[..., None, None]
+        total = total + np.einsum("bi,bijk->jk", g[t], P)
+    return total[:, H:-1], total[:, :H], total[:, -1]
+
+
+@pytest.mark.parametrize("answer", [on_copies, inputs_first])
+def test_copies_of_the_inputs_are_no_past(answer):
+    check("bptt.rtrl", answer)
+
+
+def test_who_measures_memory_already_is_left_alone():
+    import tracemalloc
+
+    tracemalloc.start()
+    try:
+        check("bptt.rtrl", bptt.rtrl)
+        assert tracemalloc.is_tracing()
+    finally:
+        tracemalloc.stop()
+
+
+def loop_over_orbits(h0, gain, W, b, T):
+    import torch
+
+    found = torch.empty(T, *h0.shape, dtype=h0.dtype, device=h0.device)
+    for n in range(len(h0)):
+        state = h0[n]
+        for t in range(T):
+            state = found[t, n] = torch.tanh(gain[n] * (W @ state) + b)
+    return found
+
+
+def loop_in_a_list(h0, gain, W, b, T):
+    import torch
+
+    found, state = [], h0
+    for _ in range(T):
+        state = torch.stack(
+            [torch.tanh(g * (W @ each) + b) for g, each in zip(gain, state, strict=True)]
+        )
+        found.append(state)
+    return torch.stack(found)
+
+
+@pytest.mark.parametrize("answer", [loop_over_orbits, loop_in_a_list])
+def test_a_loop_over_orbits_is_told_from_all_at_once(capsys, answer):
+    text = said(capsys, "dynamics.orbits", answer)
+    assert "a loop over orbits" in text
+    assert "B = 16" in text
+    assert "B = 257" in text
+
+
+# Right answers that were once refused.
+
+
+def _as_dict(suffix, cast=np.float64):
+    def answer(U, W, b):
+        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        made = zip(names, gates.to_torch(U, W, b), strict=True)
+        return {name + suffix: cast(value) for name, value in made}
+
+    return answer
+
+
+@pytest.mark.parametrize("suffix", ["", "_l0"])
+@pytest.mark.parametrize("cast", [np.float64, np.float32, np.ndarray.tolist])
+def test_the_names_of_torch_and_single_precision_are_right(suffix, cast):
+    check("gates.to_torch", _as_dict(suffix, cast))
+
+
+def test_a_dict_that_lacks_one_is_told_what_is_wanted(capsys):
+    def answer(U, W, b):
+        made = _as_dict("_l0")(U, W, b)
+        del made["bias_hh_l0"]
+        return made
+
+    assert "want 4 arrays: weight_ih, weight_hh" in said(capsys, "gates.to_torch", answer)
+
+
+def test_letters_are_no_weights(capsys):
+    def answer(U, W, b):
+        return *gates.to_torch(U, W, b)[:3], np.full(b.shape, "0")
+
+    assert "bias_hh has dtype <U1, want real numbers" in said(capsys, "gates.to_torch", answer)
+
+
+@pytest.mark.parametrize("make", [np.float64, np.float32, list, tuple])
+def test_classes_are_integers(capsys, make):
+    def answer(o, temperature, v):
+        return make(gates.sample(o, temperature, v).astype(float))
+
+    text = said(capsys, "gates.sample", answer)
+    assert "choice holds floats, want integers" in text
+    assert ".astype(int)" in text

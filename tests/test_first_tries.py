@@ -15,7 +15,7 @@ from autograder import verify
 from course import CheckFailed, check
 from course.compare import places
 from course.exercise import Output, find
-from solutions import dynamics, gates, unfolding
+from solutions import bptt, dynamics, gates, unfolding
 
 
 def said(capsys, name, answer) -> str:
@@ -89,6 +89,22 @@ def ridge_added_number(h, y, penalty):
     return V, y.mean(0) - V @ h.mean(0)
 
 
+def newton_modulus_last(h, W, b, steps):
+    h, _ = dynamics.newton(h, W, b, steps)
+    found = [abs(max(np.linalg.eigvals(J), key=np.real)) for J in dynamics.jacobian(h, W, b)]
+    return h, np.array(found)
+
+
+def lyapunov_norm_without_axis(h0, v, W, b, T):
+    v, total, h = v / np.linalg.norm(v, axis=1, keepdims=True), np.zeros(len(h0)), h0
+    for _ in range(T):
+        v = np.einsum("bij,bj->bi", dynamics.jacobian(h, W, b), v)
+        h = np.tanh(h @ W.T + b)
+        total += np.log(np.linalg.norm(v))
+        v = v / np.linalg.norm(v)
+    return total / T
+
+
 # Chapter 2.
 
 
@@ -149,7 +165,112 @@ def torch_rows(x, lengths, h0, U, W, b):
     return torch.stack(found)
 
 
+# Chapter 3.
+
+
+def log_softmax(o):
+    o = o - o.max(-1, keepdims=True)
+    return o - np.log(np.exp(o).sum(-1, keepdims=True))
+
+
+def loss_with_colons(o, y, mask):
+    return -np.sum(log_softmax(o)[:, :, y] * mask)
+
+
+def grad_o_with_colons(o, y, mask):
+    one_hot = np.zeros_like(o)
+    one_hot[:, :, y] = 1
+    return (np.exp(log_softmax(o)) - one_hot) * mask[:, :, None]
+
+
+def grad_h_all_sloped(do, h, W, V):
+    dh, later = [], 0.0
+    for now, g in zip(h[::-1], do[::-1], strict=True):
+        total = (g @ V) * (1 - now**2) + later
+        later = (total * (1 - now**2)) @ W
+        dh.insert(0, total)
+    return np.array(dh)
+
+
+def clip_added(grads, max_norm):
+    norm = np.sum([np.sqrt((g**2).sum()) for g in grads])
+    return [g / max(1.0, norm / max_norm) for g in grads], norm
+
+
+def rtrl_with_matmul(g, x, h0, U, W, b):
+    (B, H), D = h0.shape, x.shape[-1]
+    P, total, h = np.zeros((B, H, H, H + D + 1)), 0.0, h0
+    for t in range(len(x)):
+        z = np.hstack([h, x[t], np.ones((B, 1))])
+        h = np.tanh(x[t] @ U.T + h @ W.T + b)
+        P = (W @ P + np.eye(H)[..., None] * z[:, None, None]) * (1 - h * h)[..., None, None]
+        total = total + np.einsum("bi,bijk->jk", g[t], P)
+    return total[:, H:-1], total[:, :H], total[:, -1]
+
+
+def _trained(params, x, y, mask, rate, momentum, max_norm, clip, size=False, carry=False):
+    v, curve, h0 = [0.0] * 5, [], np.zeros((x.shape[2], len(params[1])))
+    for x_n, y_n, mask_n in zip(x, y, mask, strict=True):
+        count = mask_n.size if size else mask_n.sum()
+        h, o = bptt.forward(x_n, h0, *params)
+        curve.append(bptt.loss(o, y_n, mask_n) / count)
+        do = bptt.grad_o(o, y_n, mask_n)
+        dh = bptt.grad_h(do, h, params[1], params[3])
+        grads = bptt.grad_params(dh, do, x_n, h, h0)
+        v = [momentum * old + g for old, g in zip(v, clip(grads, count, max_norm), strict=True)]
+        params = [p - rate * each for p, each in zip(params, v, strict=True)]
+        h0 = h[-1] if carry else h0
+    return params, curve
+
+
+def _as_it_should_be(grads, count, theta):
+    return bptt.clip([g / count for g in grads], theta)[0]
+
+
+def train_clips_sums(*args):
+    return _trained(*args, lambda grads, n, top: [g / n for g in bptt.clip(list(grads), top)[0]])
+
+
+def train_over_padding(*args):
+    return _trained(*args, _as_it_should_be, size=True)
+
+
+def train_on_and_on(*args):
+    return _trained(*args, _as_it_should_be, carry=True)
+
+
+def train_clips_each(*args):
+    return _trained(*args, lambda grads, n, top: [bptt.clip([g / n], top)[0][0] for g in grads])
+
+
 # Chapter 5.
+
+
+def swapped_views(U, W, b):
+    made = [each.copy() for each in (U, W, b)]
+    for a in made:
+        H = len(a) // 4
+        a[2 * H : 3 * H], a[3 * H :] = a[3 * H :], a[2 * H : 3 * H]
+    return *made, np.zeros_like(b)
+
+
+def swapped_views_back(weight_ih, weight_hh, bias_ih, bias_hh):
+    return swapped_views(weight_ih, weight_hh, bias_ih + bias_hh)[:3]
+
+
+def bits_with_colons(o, y, mask):
+    return -(log_softmax(o)[:, :, y] * mask).sum() / np.log(2) / mask.sum()
+
+
+def gates_unit_by_unit(x, h0, c0, U, W, b):
+    h, c, kept = gates.lstm_forward(x, h0, c0, U, W, b)
+    i, f, o, g = np.split(kept, 4, -1)
+    return h, c, np.stack([i, f, o, g], axis=-1).reshape(*h.shape[:2], -1)
+
+
+def carries_exchanged(*args):
+    dx, through_W, through_f, *rest = gates.lstm_backward(*args)
+    return dx, through_f, through_W, *rest
 
 
 def lstm_reshaped(x, h, c, U, W, b):
@@ -189,6 +310,8 @@ NAMED = [
     ("dynamics.newton.h", newton_of_values, "f(h) stands where the gap"),
     ("dynamics.lyapunov", lyapunov_state_first, "one step late, at the new state"),
     ("dynamics.lyapunov", lyapunov_only_added, "v is not brought back to 1"),
+    ("dynamics.newton.radius", newton_modulus_last, "take the moduli first"),
+    ("dynamics.lyapunov", lyapunov_norm_without_axis, "one length for all orbits"),
     ("dynamics.memory", memory_from_index_K, "the first step that has all lags is left out"),
     ("dynamics.ridge", ridge_least_squares, "the penalty is ignored"),
     ("dynamics.ridge", ridge_added_number, "added to every entry"),
@@ -198,6 +321,21 @@ NAMED = [
     ("unfolding.log_halt", log_halt_of_longest, "the halt of the longest sequence"),
     ("unfolding.sample_halt", sample_halt_wrong_side, "it halts where u is above e"),
     ("unfolding.torch_masked", torch_rows, "a mask chooses rows"),
+    ("bptt.loss", loss_with_colons, "use np.take_along_axis"),
+    ("bptt.grad_o", grad_o_with_colons, "subtract np.eye(K)[y]"),
+    ("bptt.grad_h", grad_h_all_sloped, "on the road through o(t), too"),
+    ("bptt.clip", clip_added, "add their squares"),
+    ("bptt.rtrl", rtrl_with_matmul, "W @ P sums over j"),
+    ("bptt.train", train_clips_sums, "clipped before it is divided"),
+    ("bptt.train", train_over_padding, "gradient and curve are divided by mask.size"),
+    ("bptt.train", train_on_and_on, "the state goes on from batch to batch"),
+    ("bptt.train", train_clips_each, "each array is clipped by itself"),
+    ("gates.to_torch", swapped_views, "you swapped views"),
+    ("gates.from_torch", swapped_views_back, "you swapped views"),
+    ("gates.bits_per_character", bits_with_colons, "use np.take_along_axis"),
+    ("gates.lstm_forward", gates_unit_by_unit, "join whole blocks"),
+    ("gates.lstm_backward.dh0", carries_exchanged, "dh0 and dc0 have changed places"),
+    ("gates.lstm_backward.dc0", carries_exchanged, "dh0 and dc0 have changed places"),
     ("gates.lstm_step", lstm_reshaped, "every fourth number"),
     ("gates.gru_forward", gru_update_first, "the blocks are taken as u, r, n"),
     ("gates.bits_per_character", bits_guarded, "a small number guards the logarithm"),

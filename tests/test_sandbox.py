@@ -92,6 +92,27 @@ def test_lines_are_counted_inside(inside):
     assert many - few == 300
 
 
+def test_memory_is_measured_inside(inside):
+    """Real-time recurrent learning is told from what keeps the past by its peak of memory."""
+    code = """
+        import numpy as np
+        from course.adapters import _peak
+
+        def kept(n):
+            return [np.zeros(100) for _ in range(n)]
+
+        def latest(n):
+            for _ in range(n):
+                state = np.zeros(100)
+
+        for run in (kept, latest):
+            print(_peak(lambda: run(110)) - _peak(lambda: run(10)))
+    """
+    kept, latest = map(int, inside(code).split())
+    assert kept >= 80_000
+    assert abs(latest) < 1_000
+
+
 def test_it_is_nobody_and_alone(inside):
     assert inside("import os; print(os.getuid(), os.getgid(), os.getpid(), os.getppid())") == (
         "1000 1000 1 0"

@@ -197,6 +197,17 @@ def loss_one_maximum_log(o, y, mask):
     return loss_overflow(o - o.max(), y, mask)
 
 
+EVERY = "[:, :, y] takes every target at every step; use np.take_along_axis(..., y[..., None], -1)"
+
+
+@slip("bptt.loss", EVERY, rung="probes", read="(3.5)")
+def loss_every_target(o, y, mask):
+    """log_p[:, :, y] has shape (T, B, T, B)."""
+    o = o - o.max(axis=-1, keepdims=True)
+    log_p = o - np.log(np.exp(o).sum(axis=-1, keepdims=True))
+    return -(log_p[:, :, y] * mask).sum()
+
+
 @slip("bptt.loss", "the minus sign is missing", rung="probes", read="(3.5)")
 def loss_sign(o, y, mask):
     """A log-likelihood, not a loss."""
@@ -255,6 +266,19 @@ def grad_o_wrong_axis(o, y, mask):
     weight = np.exp(o - o.max())
     p = weight / weight.sum(axis=1, keepdims=True)
     return (p - np.eye(o.shape[-1])[y]) * mask[..., None]
+
+
+@slip(
+    "bptt.grad_o",
+    "[:, :, y] takes every target at every step; subtract np.eye(K)[y], which is (T, B, K)",
+    rung="probes",
+    read="(3.7)",
+)
+def grad_o_every_target(o, y, mask):
+    """Each class that is a target anywhere loses 1 at every step and in every sequence."""
+    p = _softmax(o)
+    p[:, :, y] -= 1
+    return p * mask[..., None]
 
 
 @slip("bptt.grad_o", "the 1 at the target is not subtracted", rung="probes", read="(3.7)")
@@ -352,6 +376,32 @@ def grad_h_one_step(do, h, W, V):
 def grad_h_at_a(do, h, W, V):
     """tanh' of the step itself comes only in (3.10)."""
     return right.grad_h(do, h, W, V) * (1 - h**2)
+
+
+@slip(
+    "bptt.grad_h",
+    "tanh' is on the road through o(t), too: o(t) is linear in h(t), do @ V has no slope",
+    rung="probes",
+    read="(3.9)",
+)
+def grad_h_slope_on_output(do, h, W, V):
+    """Only the road through h(t+1) passes a tanh."""
+    return right.grad_h((1 - h**2) * (do @ V), h, W, np.eye(h.shape[-1]))
+
+
+@slip(
+    "bptt.grad_h",
+    "tanh' of step t is on both roads: h(t) is already behind its own tanh",
+    rung="probes",
+    read="(3.9)",
+)
+def grad_h_slope_on_both(do, h, W, V):
+    """The slope of the step itself comes only in (3.10)."""
+    dh, carry = np.zeros_like(h), 0.0
+    for t in reversed(range(len(h))):
+        dh[t] = (1 - h[t] ** 2) * (do[t] @ V + carry)
+        carry = ((1 - h[t] ** 2) * dh[t]) @ W
+    return dh
 
 
 @slip("bptt.grad_h", "the slopes are written over h", rung="arguments", read="(3.9)")
@@ -527,6 +577,18 @@ def clip_always(grads, max_norm):
     """min(1, ...) is missing."""
     norm = right.clip(grads, max_norm)[1]
     return [g * (max_norm / norm if norm else 1.0) for g in grads], norm
+
+
+@slip(
+    "bptt.clip",
+    "the norms of the arrays are added: add their squares, then take one root",
+    rung="probes",
+    read="(3.26)",
+)
+def clip_sum_of_norms(grads, max_norm):
+    """sqrt of the sum of all squares."""
+    norm = sum(np.linalg.norm(g) for g in grads)
+    return [g * (min(1.0, max_norm / norm) if norm else 1.0) for g in grads], norm
 
 
 @slip("bptt.clip", "the root is missing in the norm", rung="probes", read="(3.26)")
@@ -777,6 +839,49 @@ def rtrl_mixed(g, x, h0, U, W, b):
     return _rtrl(g, x, h0, U, W, b, recursion)
 
 
+@slip(
+    "bptt.rtrl",
+    "W @ P sums over j: einsum('il,bljk->bijk', W, P) sums over the state, l",
+    rung="probes",
+    read="(3.20)",
+)
+def rtrl_matmul(g, x, h0, U, W, b):
+    """@ sums over the last axis but one of P, which is j."""
+    return _rtrl(g, x, h0, U, W, b, lambda slope, W, P, copy: slope * (W @ P + copy))
+
+
+@slip(
+    "bptt.rtrl",
+    "the past of all sequences is added up: b must stay on the right of the einsum",
+    rung="probes",
+    read="(3.20)",
+)
+def rtrl_past_of_all(g, x, h0, U, W, b):
+    """'il,bljk->ijk' sums over the batch."""
+
+    def recursion(slope, W, P, copy):
+        return slope * (np.einsum("il,bljk->ijk", W, P) + copy)
+
+    return _rtrl(g, x, h0, U, W, b, recursion)
+
+
+@slip(
+    "bptt.rtrl",
+    "something of every step is kept: carry the latest derivative alone",
+    rung="properties",
+    read="(3.20)",
+)
+def rtrl_all_kept(g, x, h0, U, W, b):
+    """What the equation needs of the past is in the derivative of the step before."""
+    kept = []
+
+    def recursion(slope, W, P, copy):
+        kept.append(_every_term(slope, W, P, copy))
+        return kept[-1]
+
+    return _rtrl(g, x, h0, U, W, b, recursion)
+
+
 # PyTorch.
 
 
@@ -861,6 +966,24 @@ def _torch_cpu(dh, x, h0, U, W, h, before):
     return _torch_five(da, carry, x, U, before)
 
 
+def _torch_unsummed(dh, x, h0, U, W, h, before):
+    da, carry = _torch_back(dh, h0, W, 1 - h * h, lambda da, dh, slope: da @ W)
+    dU, dW = (torch.einsum("tbh,tbd->tbhd", da, each) for each in (x, before))
+    return da @ U, carry, dU, dW, da
+
+
+def _torch_recorded(dh, x, h0, U, W, h, before):
+    with torch.enable_grad():
+        leaves = [a.detach().requires_grad_() for a in (x, h0, U, W, U.new_zeros(len(U)))]
+        steps, state = [], leaves[1]
+        for t in range(len(x)):
+            at = h[t].atanh() - x[t] @ U.T - before[t] @ W.T
+            at = at.detach() + leaves[0][t] @ leaves[2].T + state @ leaves[3].T + leaves[4]
+            state = torch.tanh(at)
+            steps.append(state)
+        return torch.autograd.grad(torch.stack(steps), leaves, dh)
+
+
 class _Saved:
     """What a context offers to backward."""
 
@@ -879,7 +1002,21 @@ _function(
 )
 _function("torch_none", "h(0) gets no gradient", "shapes", "(3.16)", _torch_none)
 _function(
-    "torch_swapped", "the gradients are in another order", "runs", "(3.9)-(3.17)", _torch_swapped
+    "torch_swapped", "the gradients are in another order", "shapes", "(3.9)-(3.17)", _torch_swapped
+)
+_function(
+    "torch_unsummed",
+    "the gradients are not summed over time and batch",
+    "shapes",
+    "(3.12), (3.14), (3.15)",
+    _torch_unsummed,
+)
+_function(
+    "torch_recorded",
+    "autograd is asked inside backward: write the loop of (3.9)",
+    "runs",
+    "(3.9)",
+    _torch_recorded,
 )
 _function(
     "torch_in_place", "the gradient is written over dh", "arguments", "(3.10)", _torch_in_place
@@ -890,21 +1027,52 @@ _function("torch_cpu", "new tensors are made on the CPU", "properties", "(3.9)",
 # Training.
 
 
-def _train(params, x, y, mask, rate, momentum, max_norm, *, mean=True, update=None, late=False):
-    """(3.29) with an update that may be wrong: update(velocity, clipped) for each parameter."""
+def _clipped(grads, max_norm, count):
+    return right.clip(grads, max_norm)[0]
+
+
+def _counted(mask):
+    return mask.sum()
+
+
+def _train(
+    params,
+    x,
+    y,
+    mask,
+    rate,
+    momentum,
+    max_norm,
+    *,
+    mean=True,
+    update=None,
+    late=False,
+    shorten=_clipped,
+    divisor=_counted,
+    told=_counted,
+    carried=False,
+):
+    """(3.29) with pieces that may be wrong.
+
+    update(velocity, clipped) for each parameter; shorten(gradients, max_norm, steps that count);
+    divisor(mask) of the gradient, told(mask) of the curve; carried : the state, between batches
+    """
     update = update or (lambda v, g: momentum * v + g)
-    velocity, curve = [np.zeros_like(p) for p in params], []
+    velocity, curve, h0 = [np.zeros_like(p) for p in params], [], None
     for x_n, y_n, mask_n in zip(x, y, mask, strict=True):
-        h0 = np.zeros((x_n.shape[1], len(params[1])))
+        if h0 is None or not carried:
+            h0 = np.zeros((x_n.shape[1], len(params[1])))
         h, o = right.forward(x_n, h0, *params)
-        do = right.grad_o(o, y_n, mask_n) / (mask_n.sum() if mean else 1.0)
+        do = right.grad_o(o, y_n, mask_n) / (divisor(mask_n) if mean else 1.0)
         dh = right.grad_h(do, h, params[1], params[3])
-        grads, _ = right.clip(list(right.grad_params(dh, do, x_n, h, h0)), max_norm)
+        grads = list(right.grad_params(dh, do, x_n, h, h0))
+        grads = shorten(grads, max_norm, mask_n.sum())
         velocity = [update(v, g) for v, g in zip(velocity, grads, strict=True)]
         params = [p - rate * v for p, v in zip(params, velocity, strict=True)]
         if late:
             o = right.forward(x_n, h0, *params)[1]
-        curve.append(right.loss(o, y_n, mask_n) / mask_n.sum())
+        curve.append(right.loss(o, y_n, mask_n) / told(mask_n))
+        h0 = h[-1]
     return params, np.array(curve)
 
 
@@ -953,3 +1121,66 @@ def train_stuck(params, x, y, mask, rate, momentum, max_norm):
         for n in range(len(x))
     ]
     return one[-1][0], np.concatenate([curve for _, curve in one])
+
+
+@slip(
+    "bptt.train",
+    "clipped before it is divided: divide by the sum of the mask first",
+    rung="probes",
+    read="(3.29)",
+)
+def train_clipped_early(*args):
+    """max_norm is meant for the gradient of the mean."""
+
+    def shorten(grads, max_norm, count):
+        return [g / count for g in right.clip(grads, max_norm)[0]]
+
+    return _train(*args, mean=False, shorten=shorten)
+
+
+@slip(
+    "bptt.train",
+    "the gradient is divided by mask.size: padding is no step, divide by mask.sum()",
+    rung="probes",
+    read="(3.29)",
+)
+def train_over_all(*args):
+    """The curve is divided as it should be."""
+    return _train(*args, divisor=np.size)
+
+
+@slip(
+    "bptt.train",
+    "gradient and curve are divided by mask.size: padding is no step, divide by mask.sum()",
+    rung="probes",
+    read="(3.29)",
+)
+def train_all_over_all(*args):
+    """Both have the same divisor."""
+    return _train(*args, divisor=np.size, told=np.size)
+
+
+@slip(
+    "bptt.train",
+    "the state goes on from batch to batch: each starts from zeros, shape (B, H)",
+    rung="probes",
+    read="(3.29)",
+)
+def train_carried(*args):
+    """Every batch starts from states of zero."""
+    return _train(*args, carried=True)
+
+
+@slip(
+    "bptt.train",
+    "each array is clipped by itself: give clip all five in one list",
+    rung="probes",
+    read="(3.26)",
+)
+def train_clipped_alone(*args):
+    """One norm, one factor."""
+
+    def shorten(grads, max_norm, count):
+        return [right.clip([g], max_norm)[0][0] for g in grads]
+
+    return _train(*args, shorten=shorten)

@@ -285,6 +285,19 @@ def newton_signed(h, W, b, steps):
 
 
 @slip(
+    "dynamics.newton",
+    "the modulus of the largest eigenvalue: take the moduli first, then the max",
+    rung="probes",
+    read="(1.7)",
+    part="radius",
+)
+def newton_modulus_late(h, W, b, steps):
+    """-1.6 is less than 0.7, and its modulus is larger."""
+    h, _ = right.newton(h, W, b, steps)
+    return h, np.abs(np.linalg.eigvals(right.jacobian(h, W, b)).max(axis=1))
+
+
+@slip(
     "dynamics.newton", "a norm in place of the spectral radius", rung="probes", read="(1.7)",
     part="radius",
 )  # fmt: skip
@@ -481,6 +494,24 @@ def lyapunov_whole_batch(h0, v, W, b, T):
     """Each orbit has its own displacement."""
     h, total = h0, 0.0
     v = v / np.linalg.norm(v)
+    for _ in range(T):
+        h = np.tanh(h @ W.T + b)
+        v = (1 - h**2) * (v @ W.T)
+        length = np.linalg.norm(v)
+        total, v = total + np.log(length), v / length
+    return np.full(len(h0), total / T)
+
+
+@slip(
+    "dynamics.lyapunov",
+    "one length for all orbits: np.linalg.norm(v, axis=1, keepdims=True) has one for each",
+    rung="probes",
+    read="(1.16)",
+)
+def lyapunov_one_length(h0, v, W, b, T):
+    """np.linalg.norm(v) without an axis is that of the whole array."""
+    h, total = h0, 0.0
+    v = v / np.linalg.norm(v, axis=1, keepdims=True)
     for _ in range(T):
         h = np.tanh(h @ W.T + b)
         v = (1 - h**2) * (v @ W.T)
@@ -767,6 +798,18 @@ def orbits_one_gain(h0, gain, W, b, T):
 def orbits_gain_outside(h0, gain, W, b, T):
     """A state is between -1 and 1."""
     return _many(h0, T, lambda h: gain[:, None] * torch.tanh(h @ W.T + b))
+
+
+@slip(
+    "dynamics.orbits",
+    "one orbit after the other: give the product all rows of the state at once",
+    rung="properties",
+    read="(1.26)",
+)
+def orbits_one_by_one(h0, gain, W, b, T):
+    """Ten thousand orbits of 300 steps are three million passes of a Python loop."""
+    rows = [right.orbits(h0[[n]], gain[[n]], W, b, T) for n in range(len(h0))]
+    return torch.cat(rows, dim=1)
 
 
 @slip("dynamics.orbits", "only the last states are returned", rung="shapes", read="(1.26)")

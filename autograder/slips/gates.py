@@ -240,6 +240,30 @@ def forward_gates_in_torch_order(x, h0, c0, U, W, b):
 
 @slip(
     "gates.lstm_forward",
+    "the gates of one unit stand side by side; join whole blocks: np.concatenate([i, f, o, g], -1)",
+    rung="probes",
+    read="(5.2)",
+)
+def forward_interleaved(x, h0, c0, U, W, b):
+    """np.stack(..., -1) and a reshape put i, f, o, g of one unit together."""
+    h, c, gates = right.lstm_forward(x, h0, c0, U, W, b)
+    return h, c, np.stack(np.split(gates, 4, axis=-1), axis=-1).reshape(gates.shape)
+
+
+@slip(
+    "gates.lstm_forward",
+    "the blocks are taken as every fourth number",
+    rung="probes",
+    read="(5.1)",
+)
+def forward_every_fourth(x, h0, c0, U, W, b):
+    """Blocks of H rows, one behind the other: columns 0 to H - 1 are i's."""
+    order = np.arange(4 * h0.shape[-1]).reshape(-1, 4).T.ravel()
+    return right.lstm_forward(x, h0, c0, U[order], W[order], b[order])
+
+
+@slip(
+    "gates.lstm_forward",
     "the gates are returned before their activation",
     rung="probes",
     read="(5.2)",
@@ -482,6 +506,19 @@ def backward_candidate_slope(*args):
 def backward_late_state(dh, dc_last, x, h, c, gates, h0, c0, U, W):
     """W acts on the previous state."""
     return _backward(dh, dc_last, x, h, c, gates, h0, c0, U, W, h_before=h)
+
+
+@slip(
+    "gates.lstm_backward",
+    "dh0 and dc0 have changed places: return dx, dh0, dc0, ...",
+    rung="probes",
+    read="(5.15)",
+    part="dh0",
+)
+def backward_swapped(*args):
+    """What came through W is dh0, what came through f is dc0."""
+    dx, dh0, dc0, *rest = right.lstm_backward(*args)
+    return dx, dc0, dh0, *rest
 
 
 @slip(
@@ -729,7 +766,7 @@ def _gru_backward(dh, x, h, gates, h0, U, W, **wrong):
         da_u = gate(u[t]) * sign * (n[t] - before[t]) * total
         new = wrong.get("new", lambda u: u)(u[t])  # the share of the new state
         da_n = candidate(n[t]) * (np.ones_like(new) if "whole" in wrong else new) * total
-        q = da_n @ W_n
+        q = da_n @ (W_n.T if "transposed" in wrong else W_n)
         da_r = gate(r[t]) * before[t] * q
         da[t] = np.concatenate([da_r, da_u, da_n], axis=-1)
         kept = wrong.get("kept", lambda u: 1 - u)(new)
@@ -872,6 +909,18 @@ def gru_back_through_u(*args):
 def gru_back_no_reset(*args):
     """W_n met r * h: what comes back meets r."""
     return _gru_backward(*args, no_reset=True)
+
+
+@slip(
+    "gates.gru_backward",
+    "W_n is transposed in q: a column's W_n^T is a row's @ W_n",
+    rung="probes",
+    read="(5.21)",
+    part="dh0",
+)
+def gru_back_transposed(*args):
+    """Rows of a batch meet W_n as it is."""
+    return _gru_backward(*args, transposed=True)
 
 
 @slip(
@@ -1020,6 +1069,27 @@ def from_torch_bias_order(weight_ih, weight_hh, bias_ih, bias_hh):
     return U, W, bias_ih + bias_hh
 
 
+def _twice(array):
+    """What a[2 * H : 3 * H], a[3 * H :] = a[3 * H :], a[2 * H : 3 * H] leaves of a copy."""
+    i, f, _, last = np.split(array, 4)
+    return np.concatenate([i, f, last, last])
+
+
+TWICE = "two blocks are equal: you swapped views, and one was overwritten; use np.concatenate"
+
+
+@slip("gates.to_torch", TWICE, rung="probes", read="the table of blocks")
+def to_torch_views(U, W, b):
+    """The right side of the swap holds views of the array that the left side writes into."""
+    return _twice(U), _twice(W), _twice(b), np.zeros_like(b)
+
+
+@slip("gates.from_torch", TWICE, rung="probes", read="the table of blocks")
+def from_torch_views(weight_ih, weight_hh, bias_ih, bias_hh):
+    """The right side of the swap holds views of the array that the left side writes into."""
+    return _twice(weight_ih), _twice(weight_hh), _twice(bias_ih + bias_hh)
+
+
 # Drawing and counting.
 
 
@@ -1149,6 +1219,19 @@ def bits_mean_of_means(o, y, mask):
     return np.mean(each)
 
 
+@slip(
+    "gates.bits_per_character",
+    "[:, :, y] takes every target at every step; use np.take_along_axis(..., y[..., None], -1)",
+    rung="probes",
+    read="(5.26)",
+)
+def bits_every_target(o, y, mask):
+    """log_p[:, :, y] has shape (T, B, T, B)."""
+    o = o - o.max(axis=-1, keepdims=True)
+    log_p = (o - np.log(np.exp(o).sum(axis=-1, keepdims=True))) / np.log(2)
+    return -(log_p[:, :, y] * mask).sum() / mask.sum()
+
+
 @slip("gates.bits_per_character", "the sign is that of a likelihood", rung="probes", read="(5.26)")
 def bits_negative(o, y, mask):
     """A logarithm of a probability is negative; a cost is not."""
@@ -1251,6 +1334,22 @@ class FunctionInPlace(_Function):
         made = right.LSTMFunction.backward(ctx, dh, dc_last)
         dh.mul_(2)
         return made
+
+
+@slip(
+    "gates.LSTMFunction",
+    "the gradients are not summed over time and batch",
+    rung="shapes",
+    read="(5.14)",
+)
+class FunctionUnsummed(_Function):
+    """db is one number for each of the 4H rows."""
+
+    @staticmethod
+    def backward(ctx, dh, dc_last):
+        """db for each sequence, of which the sum is right."""
+        made = right.LSTMFunction.backward(ctx, dh, dc_last)
+        return *made[:-1], torch.stack([made[-1] / dh.shape[1]] * dh.shape[1])
 
 
 @slip("gates.LSTMFunction", "h0 and c0 get no gradient", rung="shapes", read="(5.15)")

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from course import datasets
-from course.adapters import apply_function
+from course.adapters import apply_function, run_rtrl
 from course.calls import Finding
 from course.compare import with_article
 from course.exercise import (
@@ -160,6 +160,7 @@ def _clip_truth(grads: list[np.ndarray], max_norm: float) -> Arrays:
 
 
 def _rtrl_truth(**args: np.ndarray) -> Arrays:
+    args.pop("also", None)
     a = double(**args)
     g = a.pop("g")
 
@@ -521,6 +522,12 @@ def _rtrl_cases(rng: np.random.Generator) -> list[Case]:
         ),
         Case("loss at the last step alone", "probes", end, "all that is earlier comes through W"),
         *usual(_rtrl_inputs, rng, {"g": 1, "x": 1, "h0": 0}),
+        Case(
+            "a long sequence",
+            "properties",
+            {**loose, "W": end["W"] / 2, "also": "measure the memory"},
+            "T = 12 against T = 96: it needs the same memory",
+        ),
     ]
 
 
@@ -754,6 +761,7 @@ CHAPTER = Chapter(
             _outputs("dU", "dW", "db"),
             _rtrl_cases,
             _rtrl_truth,
+            run=run_rtrl,
         ),
         Exercise(
             "bptt.RNNFunction",

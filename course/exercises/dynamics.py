@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from course.adapters import call_with_tensors
+from course.adapters import run_orbits
 from course.exercise import Arrays, Case, Chapter, Exercise, Output, Question, Tolerance
 from course.exercises.common import LONG, STEP, double, elsewhere, reorder, single, varied
 
@@ -330,6 +330,14 @@ def _newton_cases(rng: np.random.Generator) -> list[Case]:
         "steps": 30,
     }
     here = {**_at_states(rng), "steps": 0}
+    (mine,) = rng.spawn(1)  # what is drawn from the other stays as it was
+    Q = np.linalg.qr(mine.normal(size=(H, H)))[0]
+    negative = {
+        "h": mine.uniform(-0.1, 0.1, (B, H)),
+        "W": Q * np.array([-1.6, 0.7, 0.4, -0.3]) @ Q.T,
+        "b": mine.uniform(-0.1, 0.1, H),
+        "steps": 0,
+    }
     return [
         Case(
             "no step",
@@ -360,6 +368,12 @@ def _newton_cases(rng: np.random.Generator) -> list[Case]:
             "probes",
             turned,
             "a rotation: the eigenvalues of J are complex, and radius is their modulus",
+        ),
+        Case(
+            "a negative eigenvalue leads",
+            "probes",
+            negative,
+            "steps = 0; the eigenvalues of J are near -1.6, 0.7, 0.4 and -0.3: radius is near 1.6",
         ),
         Case("the middle", "probes", middle, "four units, started near the repelling one at 0"),
         *_usual(_near_corner, rng, {"h": 0}, over_time=False),
@@ -522,7 +536,12 @@ def _orbits_cases(rng: np.random.Generator) -> list[Case]:
         Case("gain 0", "probes", nothing, "every gain is 0: h = tanh(b); the gain is not b's"),
         Case("no bias", "probes", loose, "b = 0: each orbit has its own gain"),
         *_usual(_many, rng, {"h0": 0, "gain": 0}),
-        Case("many orbits", "properties", _many(rng, steps=3, batch=257), "B = 257, T = 3"),
+        Case(
+            "many orbits",
+            "properties",
+            {**_many(rng, steps=3, batch=257), "also": "count the lines"},
+            "B = 257, T = 3: all orbits at once, with no loop over them",
+        ),
         elsewhere(_many(rng)),
     ]
 
@@ -625,7 +644,7 @@ CHAPTER = Chapter(
             (Output("h", STATES),),
             _orbits_cases,
             _orbits_truth,
-            run=call_with_tensors,
+            run=run_orbits,
             uses_torch=True,
         ),
     ),

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from course.adapters import apply_lstm, in_torch_lstm
+from course.calls import Finding
 from course.exercise import (
     Arrays,
     Case,
@@ -370,11 +371,23 @@ def _torch_oracle(**args: Any) -> Arrays:
 def _unpack_choice(raw: Any, names: Sequence[str]) -> tuple[Any, ...]:
     """Classes are integers; they are compared as numbers."""
     (choice,) = as_outputs(raw, names)
+    each = choice if isinstance(choice, list | tuple) else np.ravel(_array_of(choice))
+    if any(isinstance(k, float | np.floating) for k in each):
+        raise Finding(
+            "shapes",
+            "choice holds floats, want integers",
+            ("they are indices, and no list takes a float for one: .astype(int) at the end",),
+        )
     if isinstance(choice, list | tuple) and all(isinstance(k, int | np.integer) for k in choice):
         choice = np.array(choice)
     if isinstance(choice, np.ndarray) and choice.dtype.kind in "iu":
         choice = choice.astype(np.float64)
     return (choice,)
+
+
+def _array_of(value: Any) -> np.ndarray:
+    """An array as it is; of anything else none, to be judged by its type."""
+    return value if isinstance(value, np.ndarray) else np.empty(0)
 
 
 # Cases.
@@ -433,10 +446,15 @@ def _lstm_backward_cases(rng: np.random.Generator) -> list[Case]:
     direct = zeroed(_lstm_states(rng), "dh", "W")
     at_end = zeroed(_lstm_states(rng), "W", "dc_last")
     at_end["dh"][:-1] = 0.0
-    shut = _gate(zeroed(_lstm_states(rng), "dc_last"), 1, 1e-12)
+    shut = _gate(zeroed(_lstm_states(rng), "dc_last"), 1, 0.01)
     shut["dh"][:-1] = 0.0
     return [
-        Case("one step, one sequence", "probes", one, "no past and no future; h(0), c(0) not zero"),
+        Case(
+            "one step, one sequence",
+            "probes",
+            one,
+            "T = 1, B = 1: no step before or behind; dc_last, h(0), c(0) are not zero",
+        ),
         Case(
             "the direct road alone",
             "probes",
@@ -453,7 +471,8 @@ def _lstm_backward_cases(rng: np.random.Generator) -> list[Case]:
             "the road through W alone",
             "probes",
             shut,
-            "forget gates shut, loss at h(T): what comes earlier came through the gates and W",
+            "loss at h(T), every f is 0.01: what comes earlier came through the gates and W, and"
+            " hardly through f",
         ),
         *usual(
             _lstm_states,
@@ -469,7 +488,7 @@ def _gru_probes(draw: Callable[[], dict[str, np.ndarray]], keeps: bool) -> list[
     update = _block(zeroed(draw(), "x", "U", "W"), ("b",), 2, 0.0)
     reset = draw()
     reset = _block(_block(zeroed(reset, "x", "U"), ("W",), 0, 0.0), ("W",), 1, 0.0)
-    kept, new = ("u", "1 - u") if keeps else ("1 - u", "u")
+    kept, new = ("u", "(1 - u)") if keeps else ("1 - u", "u")
     if keeps:
         still, update = zeroed(still, "d"), zeroed(update, "d")
     return [
@@ -480,7 +499,7 @@ def _gru_probes(draw: Callable[[], dict[str, np.ndarray]], keeps: bool) -> list[
             update,
             f"n is 0: each step multiplies h by {kept}, and u = sigmoid(b_u)",
         ),
-        Case("b alone", "probes", biased, f"no input, h(0) = 0: h(1) = ({new}) n"),
+        Case("b alone", "probes", biased, f"no input, h(0) = 0: h(1) = {new} n"),
         Case(
             "the reset gate alone",
             "probes",
