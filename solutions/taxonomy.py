@@ -556,21 +556,21 @@ if __name__ == "__main__":
             rng = np.random.default_rng(0)
             embedding = torch.nn.Embedding(len(vocabulary), 16)
             network = torch.nn.RNN(16, 32, bidirectional=both)
-            readout = torch.nn.Linear(64 if both else 32, 3)
-            layers = torch.nn.ModuleList([embedding, network, readout])
+            head = torch.nn.Linear(64 if both else 32, 3)
+            layers = torch.nn.ModuleList([embedding, network, head])
             adam = torch.optim.Adam(layers.parameters(), lr=1e-2)
             for _ in range(200):
                 length = rng.choice(lengths)
                 batch = rng.choice(np.flatnonzero(lengths == length), 64)
                 words, tags = (torch.from_numpy(a[:length, batch]) for a in (x, y))
-                o = readout(network(embedding(words))[0])
+                o = head(network(embedding(words))[0])
                 loss = torch.nn.functional.cross_entropy(o.flatten(0, 1), tags.flatten())
                 adam.zero_grad()
                 loss.backward()
                 adam.step()
             with torch.inference_mode():
                 said = [
-                    readout(network(embedding(torch.from_numpy(vocabulary.encode([words])[0])))[0])
+                    head(network(embedding(torch.from_numpy(vocabulary.encode([words])[0])))[0])
                     .argmax(-1)[:, 0]
                     .numpy()
                     for words in test.words
@@ -603,7 +603,7 @@ def glimpse(x, centre, size, scales):
     x : (B, R, C), pictures of R rows and C columns; centre : (B, 2), row and column, from -1 to 1;
     size, scales : integers
 
-    Returns patches : (B, scales, size, size), numbers of the type of x.
+    Returns patches : (B, scales, size, size).
     """
     ### BEGIN SOLUTION
     B, R, C = x.shape

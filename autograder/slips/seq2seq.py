@@ -766,8 +766,12 @@ def _beam(step, state, begin, end, width, limit, length_penalty, kind=""):
             finished = []
         longer.sort(key=lambda each: -each[1])
         kept = longer if kind == "each its own" else longer[:width]
-        finished += [each for each in kept if each[0][-1] == end]
+        finished += [
+            each for each in (longer if kind == "all ends" else kept) if each[0][-1] == end
+        ]
         live = [each for each in kept if each[0][-1] != end]
+        if kind in ("filled up", "all ends"):
+            live = [each for each in longer if each[0][-1] != end][:width]
         if not live or (kind == "first finished" and finished):
             break
         if kind == "enough" and len(finished) >= width:
@@ -878,6 +882,28 @@ def beam_keeps_its_place(*args):
 def beam_narrowing(*args):
     """At each step `width` of the extensions are kept."""
     return _beam(*args, kind="narrowing")
+
+
+@slip(
+    "seq2seq.beam_search",
+    "what has ended is replaced: the beam is filled up again",
+    rung="probes",
+    read="(6.21)",
+)
+def beam_filled_up(*args):
+    """`width` extensions are kept; those that have ended leave their places empty."""
+    return _beam(*args, kind="filled up")
+
+
+@slip(
+    "seq2seq.beam_search",
+    "only live beginnings count for `width`: every end is set aside, however unlikely",
+    rung="probes",
+    read="(6.21)",
+)
+def beam_all_ends(*args):
+    """Of all extensions together, ended or not, `width` are kept."""
+    return _beam(*args, kind="all ends")
 
 
 @slip(

@@ -968,9 +968,9 @@ def packed_left_sorted(x, lengths, U, W, b):
 # Looks, choices and windows.
 
 
-def _patches(x, pixel, size, scales, pool):
+def _patches(x, pixel, size, scales, pool, border=None):
     """Patches about given pixels; pool(wide, block) makes the small ones."""
-    widest = size * 2 ** (scales - 1)
+    widest = border or size * 2 ** (scales - 1)
     padded = np.pad(x, ((0, 0), (widest, widest), (widest, widest)))
     found = []
     for k in range(scales):
@@ -1026,6 +1026,17 @@ def glimpse_clamped(x, centre, size, scales):
         inside = np.clip(pixel, half, np.maximum(shape - size * 2**k + half, half))
         found.append(_patches(x, inside, size, scales, _means)[:, k])
     return np.stack(found, 1)
+
+
+@slip(
+    "taxonomy.glimpse",
+    "the border of zeros is too narrow for the widest patch",
+    rung="properties",
+    read="(4.22)",
+)
+def glimpse_narrow_border(x, centre, size, scales):
+    """The widest patch reaches half of size 2^(scales - 1) beyond a corner, not size."""
+    return _patches(x, _nearest(x, centre), size, scales, _means, border=size)
 
 
 @slip("taxonomy.reinforce_grad", "the baseline is left out", rung="probes", read="(4.25)")

@@ -759,6 +759,21 @@ PATIENT = (
 """0 and 1, 0 have ended after two steps; 1, 2, 3, 0 has the better mean."""
 
 
+REPLACED = (
+    (0.4, 0.3, 0.3),
+    (0.98, 0.01, 0.01),
+    (0.55, 0.43, 0.02),
+)
+"""The end is likeliest at once; what lies behind it would have the better mean."""
+
+BELOW = (
+    (0.4, 0.3, 0.3),
+    (0.34, 0.33, 0.33),
+    (0.43, 0.55, 0.02),
+)
+"""The end is second at once, and likelier than all that begins with the first."""
+
+
 def _greedy_cases(rng: np.random.Generator) -> list[Case]:
     endless = _network(rng)
     endless["c"] = endless["c"].copy()
@@ -850,6 +865,18 @@ def _beam_cases(rng: np.random.Generator) -> list[Case]:
             "probes",
             _searched(_chain(PATIENT, 4, 6), 2, 1.0),
             "0 and 1, 0 have ended after two steps; 1, 2, 3, 0 is alive, and better",
+        ),
+        Case(
+            "one place, and the end takes it",
+            "probes",
+            _searched(_chain(REPLACED, 2, 4), 1, 1.0),
+            "width 1, and 0 is likeliest: it has ended, none is alive; 1 was below the width",
+        ),
+        Case(
+            "the end below the width",
+            "probes",
+            _searched(_chain(BELOW, 2, 4), 1),
+            "width 1, and 0 is second at first: it is dropped like any other, not set aside",
         ),
         Case(
             "random input",

@@ -792,6 +792,9 @@ def _glimpse_cases(rng: np.random.Generator) -> list[Case]:
     sharp, edge, main = _glimpse_inputs(rng, scales=1), _glimpse_inputs(rng), _glimpse_inputs(rng)
     edge["centre"] = np.array([[-1.0, -1.0], [1.0, 0.9], [-1.0, -0.25]])
     middle = {**_glimpse_inputs(rng, scales=1), "centre": np.zeros((3, 2))}
+    (mine,) = rng.spawn(1)
+    corner = _glimpse_inputs(mine, scales=3)
+    corner["centre"] = np.array([[1.0, 1.0], [-1.0, -1.0], [1.0, -1.0]])
     return [
         Case(
             "the middle, one patch",
@@ -816,6 +819,12 @@ def _glimpse_cases(rng: np.random.Generator) -> list[Case]:
         ),
         Case("random input", "values", main, "two patches of three pictures"),
         Case("three patches", "properties", _glimpse_inputs(rng, scales=3), "16 pixels wide"),
+        Case(
+            "three patches at a corner",
+            "properties",
+            corner,
+            "the widest reaches 8 pixels beyond the corner: as far there must be zeros",
+        ),
         Case(
             "batch order",
             "properties",
