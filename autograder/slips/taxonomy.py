@@ -1031,7 +1031,7 @@ def glimpse_clamped(x, centre, size, scales):
 @slip(
     "taxonomy.glimpse",
     "the border of zeros is too narrow for the widest patch",
-    rung="properties",
+    rung="runs",
     read="(4.22)",
 )
 def glimpse_narrow_border(x, centre, size, scales):
