@@ -575,6 +575,12 @@ def mingru(x, h0, Uz, bz, Un, bn):
 # - The first state of the decoder, `self.s0`, is learned and the same for all sources. What the
 #   decoder knows of its source has come through the context.
 # - Make new tensors on the device and in the floating-point type of `states`.
+# - No loop over `lengths`: compare positions with them. A slice that ends at an entry of a tensor
+#   has to wait for the GPU, and on a device without numbers it cannot end at all.
+# - The network is there to learn: a gradient must come back to every parameter. So the check also
+#   sends one into `o` from outside and compares what arrives: `ds0` at `s0`, `dembed_source` at
+#   `embed_source.weight`, `dread_query` at `read_query.weight`, and so on. `.detach()`, `.data`,
+#   `torch.tensor(...)` of a tensor and `torch.no_grad()` cut its way.
 
 # %%
 import torch

@@ -587,6 +587,40 @@ class OnTheCPU(seq2seq.Seq2Seq):
         return c, alpha * mask
 
 
+class FirstStateCut(seq2seq.Seq2Seq):
+    """Right numbers; but one row of s0 is made a leaf of its own."""
+
+    def forward(self, x, lengths, y0, y):
+        states, outputs, alphas = self.encode(x), [], []
+        s = torch.stack([self.s0.data] * len(y0))
+        for symbol in (y0, *y[:-1]):
+            s, o, alpha = self.advance(s, symbol, states, lengths)
+            outputs.append(o)
+            alphas.append(alpha)
+        return torch.stack(outputs), torch.stack(alphas)
+
+
+class BiasCut(seq2seq.Seq2Seq):
+    """The output layer by hand, its bias without its graph."""
+
+    def advance(self, s, symbol, states, lengths):
+        c, alpha = self.attend(s, states, lengths)
+        s = self.cell(torch.cat([self.embed_target(symbol), c], -1), s)
+        o = torch.cat([s, c], -1) @ self.output.weight.T + self.output.bias.detach()
+        return s, o, alpha
+
+
+class CellCut(seq2seq.Seq2Seq):
+    """The cell, called with copies of its weights."""
+
+    def advance(self, s, symbol, states, lengths):
+        c, alpha = self.attend(s, states, lengths)
+        copies = {name: value.detach() for name, value in self.cell.named_parameters()}
+        inside = torch.cat([self.embed_target(symbol), c], -1), s
+        s = torch.func.functional_call(self.cell, copies, inside)
+        return s, self.output(torch.cat([s, c], -1)), alpha
+
+
 class Renamed(seq2seq.Seq2Seq):
     def __init__(self, *sizes):
         super().__init__(*sizes)
@@ -616,6 +650,9 @@ SAID = [
     ("Seq2Seq", Doubled, "o has dtype torch.float32"),
     ("Seq2Seq", BatchFirst, "want (S, B, K)"),
     ("Seq2Seq", OnTheCPU, "on another device"),
+    ("Seq2Seq", FirstStateCut, "the gradient at s0: it has been cut"),
+    ("Seq2Seq", BiasCut, "doutput_bias["),
+    ("Seq2Seq", CellCut, "the gradient at cell.weight_ih: none arrives"),
     ("Seq2Seq", Renamed, "the network has no output.weight"),
     ("Seq2Seq", NoModule, "is not a torch.nn.Module"),
 ]

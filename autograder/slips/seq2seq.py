@@ -1151,6 +1151,7 @@ def mingru_no_h0(x, h0, *weights):
 # PyTorch.
 
 TWIN = "seq2seq.Seq2Seq"
+CUT = "it has been cut on its way (detach, torch.tensor, no_grad)"
 
 
 @slip(TWIN, "the padding is looked at, too", rung="probes", read="(6.6)")
@@ -1239,10 +1240,191 @@ class TwinAsksAgain(right.Seq2Seq):
         return s, self.output(torch.cat([s, c], -1)), alpha
 
 
-@slip(TWIN, "the gradient does not reach the source", rung="probes", read="(6.14)")
+@slip(
+    TWIN,
+    f"the gradient at the source: {CUT}",
+    rung="probes",
+    read="(6.14)",
+)
 class TwinDetached(right.Seq2Seq):
     """The encoder learns through the context."""
 
     def encode(self, x):
         """Cut off."""
         return super().encode(x).detach()
+
+
+class _Changed(right.Seq2Seq):
+    """Right, with pieces that may be replaced."""
+
+    def first(self, batch):
+        """The first state of the decoder."""
+        return self.s0.expand(batch, -1)
+
+    def embedded(self, symbol):
+        """The rows of what came out before."""
+        return self.embed_target(symbol)
+
+    def read(self, before, s, c):
+        """The output, from the state before the step, the one behind it, and the context."""
+        return self.output(torch.cat([s, c], -1))
+
+    def advance(self, s, symbol, states, lengths):
+        """One step."""
+        before = s
+        c, alpha = self.attend(s, states, lengths)
+        s = self.cell(torch.cat([self.embedded(symbol), c], -1), s)
+        return s, self.read(before, s, c), alpha
+
+    def carried(self, s):
+        """What the next step gets."""
+        return s
+
+    def forward(self, x, lengths, y0, y):
+        """Teacher forcing."""
+        states = self.encode(x)
+        s = self.first(x.shape[1])
+        outputs, alphas = [], []
+        for symbol in torch.cat([y0[None], y[:-1]]):
+            s, o, alpha = self.advance(self.carried(s), symbol, states, lengths)
+            outputs.append(o)
+            alphas.append(alpha)
+        return torch.stack(outputs), torch.stack(alphas)
+
+
+@slip(
+    TWIN,
+    f"the gradient at s0: {CUT}",
+    rung="probes",
+    read="(6.15)",
+)
+class TwinFirstStateCut(_Changed):
+    """self.s0 itself, expanded."""
+
+    def first(self, batch):
+        """Detached."""
+        return self.s0.detach().expand(batch, -1)
+
+
+@slip(
+    TWIN,
+    f"the gradient at the target's embedding: {CUT}",
+    rung="probes",
+    read="(6.15)",
+)
+class TwinTargetCut(_Changed):
+    """The embedding of the targets learns, too."""
+
+    def embedded(self, symbol):
+        """Under no_grad."""
+        with torch.no_grad():
+            return self.embed_target(symbol)
+
+
+@slip(
+    TWIN,
+    f"the gradient at the output layer: {CUT}",
+    rung="probes",
+    read="(6.16)",
+)
+class TwinOutputCut(_Changed):
+    """self.output, called as a layer."""
+
+    def read(self, before, s, c):
+        """By detached weights."""
+        W, b = self.output.weight.detach(), self.output.bias.detach()
+        return torch.nn.functional.linear(torch.cat([s, c], -1), W, b)
+
+
+@slip(
+    TWIN,
+    f"the gradient at read_query: {CUT}",
+    rung="probes",
+    read="(6.8)",
+)
+class TwinQueryWeightsCut(right.Seq2Seq):
+    """self.read_query, called as a layer."""
+
+    def attend(self, s, states, lengths):
+        """By a detached weight."""
+        if self.kind != "additive":
+            return super().attend(s, states, lengths)
+        inside = torch.arange(1, len(states) + 1, device=states.device)[:, None] <= lengths
+        query = torch.nn.functional.linear(s, self.read_query.weight.detach())
+        scores = self.score(torch.tanh(query + self.read_key(states)))[..., 0]
+        alpha = scores.masked_fill(~inside, -torch.inf).softmax(0)
+        return (alpha[..., None] * states).sum(0), alpha
+
+
+@slip(TWIN, "the state is detached between two steps", rung="probes", read="(6.15)")
+class TwinTruncated(_Changed):
+    """The gradient goes back through all steps."""
+
+    def carried(self, s):
+        """Cut, but for the first."""
+        return s if s._base is self.s0 else s.detach()
+
+
+@slip(
+    TWIN, "the query is detached: no gradient through what is asked", rung="probes", read="(6.14)"
+)
+class TwinQueryCut(right.Seq2Seq):
+    """The state learns what to ask."""
+
+    def attend(self, s, states, lengths):
+        """Asked by a copy."""
+        return super().attend(s.detach(), states, lengths)
+
+
+@slip(TWIN, "the output reads the state before the step", rung="probes", read="(6.16)")
+class TwinOldState(_Changed):
+    """The one that this step has made."""
+
+    def read(self, before, s, c):
+        """The old one."""
+        return self.output(torch.cat([before, c], -1))
+
+
+@slip(TWIN, "the output reads context and state in the other order", rung="probes", read="(6.16)")
+class TwinOutputTurned(_Changed):
+    """The state first, then the context."""
+
+    def read(self, before, s, c):
+        """Turned round."""
+        return self.output(torch.cat([c, s], -1))
+
+
+@slip(TWIN, "context and symbol go in in the other order", rung="probes", read="(6.15)")
+class TwinContextFirst(right.Seq2Seq):
+    """The symbol first, then the context."""
+
+    def advance(self, s, symbol, states, lengths):
+        """Turned round."""
+        c, alpha = self.attend(s, states, lengths)
+        s = self.cell(torch.cat([c, self.embed_target(symbol)], -1), s)
+        return s, self.output(torch.cat([s, c], -1)), alpha
+
+
+@slip(TWIN, "the first state is zero: s0 is not used", rung="probes", read="(6.15)")
+class TwinZeroStart(_Changed):
+    """self.s0, expanded to the batch."""
+
+    def first(self, batch):
+        """Zeros."""
+        return torch.zeros_like(self.s0).expand(batch, -1)
+
+
+@slip(TWIN, "the first state is the encoder's last one", rung="probes", read="(6.15)")
+class TwinEncoderStart(right.Seq2Seq):
+    """self.s0: what is known of the source comes through the context."""
+
+    def forward(self, x, lengths, y0, y):
+        """From each source's own end."""
+        states = self.encode(x)
+        s = states[lengths - 1, torch.arange(x.shape[1], device=x.device)]
+        outputs, alphas = [], []
+        for symbol in torch.cat([y0[None], y[:-1]]):
+            s, o, alpha = self.advance(s, symbol, states, lengths)
+            outputs.append(o)
+            alphas.append(alpha)
+        return torch.stack(outputs), torch.stack(alphas)

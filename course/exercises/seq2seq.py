@@ -20,9 +20,17 @@ from course.adapters import (
     run_encoder,
     run_scan,
     run_search,
-    run_seq2seq,
 )
-from course.exercise import Arrays, Case, Chapter, Exercise, Output, Question, Tolerance
+from course.exercise import (
+    Arrays,
+    Case,
+    Chapter,
+    Exercise,
+    Output,
+    Question,
+    Tolerance,
+    as_outputs,
+)
 from course.exercises.common import (
     STEP,
     complex_steps,
@@ -35,6 +43,7 @@ from course.exercises.common import (
     with_integers,
     zeroed,
 )
+from course.translation import COMPARED, run_translation
 
 T, B, D, H, K, C, A, S = 5, 2, 3, 4, 6, 3, 7, 4
 END = 0
@@ -470,7 +479,7 @@ def _translator_truth(**args: Any) -> Arrays:
         made = (_translation(moved, n)[0] for n in range(o.shape[1]))
         return sum((np.stack(rows) * a["do"][:, n]).sum() for n, rows in enumerate(made))
 
-    return o, alpha, *complex_steps(weighted, a, ("embed_source.weight",))
+    return o, alpha, *complex_steps(weighted, a, ("embed_source.weight", *COMPARED))
 
 
 # Cases.
@@ -1073,6 +1082,11 @@ def _translator_cases(rng: np.random.Generator) -> list[Case]:
     ]
 
 
+def _unpack_translation(raw: Any, names: Sequence[str]) -> tuple[Any, ...]:
+    """The outputs; who returns nothing is told of the two that are theirs to return."""
+    return as_outputs(raw, names if raw is not None else ("o", "alpha"))
+
+
 def _outputs(shapes: Mapping[str, tuple[str, ...]]) -> tuple[Output, ...]:
     return tuple(Output(name, axes) for name, axes in shapes.items())
 
@@ -1232,11 +1246,19 @@ CHAPTER = Chapter(
                     "o": ("S", "B", "K"),
                     "alpha": ("S", "T", "B"),
                     "dembed_source": ("sources", "D"),
+                    "ds0": ("H",),
+                    "dembed_target": ("K", "D"),
+                    "dread_query": ("H", "H"),
+                    "dread_key": ("H", "H"),
+                    "dscore": ("1", "H"),
+                    "doutput": ("K", "2H"),
+                    "doutput_bias": ("K",),
                 }
             ),
             _translator_cases,
             _translator_truth,
-            run=run_seq2seq,
+            run=run_translation,
+            unpack=_unpack_translation,
             kind="class",
             uses_torch=True,
         ),
