@@ -121,12 +121,14 @@ def _normalized(scores, mask, values, kind=""):
         scores = scores * inside
         inside = np.ones_like(inside)
     kept = np.where(inside, scores, -1000.0 if kind == "finite" else -np.inf)
+    if kind == "after":
+        kept = scores
     top = 0.0 if kind == "no max" else kept.max(axis=axis, keepdims=True)
     if kind == "top of all":
         top = scores.max(axis=0)
     top = np.where(np.isfinite(top), top, 0.0)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        weight = np.exp((scores if kind == "after" else kept) - top)
+        weight = np.exp(kept - top)
         alpha = weight / weight.sum(axis=axis, keepdims=True)
     if kind == "after":
         alpha = alpha * mask
@@ -173,7 +175,7 @@ def dot_zero_scores(query, keys, values, mask):
 
 @slip(
     "seq2seq.dot_attention",
-    "the mask comes after the softmax, so that the weights do not add up to 1",
+    "the mask comes after the softmax: the weights no longer add up to 1",
     rung="probes",
     read="(6.6)",
 )
@@ -262,7 +264,7 @@ def additive_no_mask(*args):
 
 @slip(
     "seq2seq.additive_attention",
-    "the mask comes after the softmax, so that the weights do not add up to 1",
+    "the mask comes after the softmax: the weights no longer add up to 1",
     rung="probes",
     read="(6.6)",
 )
@@ -592,6 +594,25 @@ def loss_gradient_of_sum(o, y, mask):
     """Divide the gradient, too."""
     loss, do = right.masked_cross_entropy(o, y, mask)
     return loss, do * mask.sum()
+
+
+@slip(LOSS, "the softmax goes over time", rung="probes", read="(6.17)", part="loss")
+def loss_over_time(o, y, mask):
+    """Each step and sequence has a distribution over the K symbols: the last axis."""
+    _, do = right.masked_cross_entropy(o, y, mask)
+    shifted = o - o.max(axis=0, keepdims=True)
+    log_p = shifted - np.log(np.exp(shifted).sum(axis=0, keepdims=True))
+    picked = np.take_along_axis(log_p, y[..., None], axis=-1)[..., 0]
+    return -(mask * picked).sum() / mask.sum(), do
+
+
+@slip(LOSS, "the softmax goes over time", rung="probes", read="(6.18)", part="do")
+def loss_gradient_over_time(o, y, mask):
+    """Each step and sequence has a distribution over the K symbols: the last axis."""
+    loss, _ = right.masked_cross_entropy(o, y, mask)
+    weight = np.exp(o - o.max(axis=0, keepdims=True))
+    p = weight / weight.sum(axis=0, keepdims=True)
+    return loss, (p - np.eye(o.shape[-1])[y]) * (mask / mask.sum())[..., None]
 
 
 @slip(

@@ -692,6 +692,12 @@ def _tags_cases(rng: np.random.Generator) -> list[Case]:
             "the targets have two spans, the predictions have one: a 1 always begins a new one",
         ),
         Case(
+            "two names side by side",
+            "probes",
+            tags("0012120", "0012000"),
+            "the second name's 1 ends the first: one of two is found, F1 = 2/3",
+        ),
+        Case(
             "a 2 that follows nothing",
             "probes",
             tags("0100120", "0200120"),
@@ -1088,7 +1094,7 @@ CHAPTER = Chapter(
             "Looking through a small window",
             "(4.22)",
             3,
-            (Output("patches", ("B", "scales", "size", "size")),),
+            (Output("patches", ("M", "scales", "size", "size")),),
             _glimpse_cases,
             _glimpse_truth,
         ),
