@@ -155,8 +155,8 @@ def scheduled(x, y0, y, u, epsilon, U, F, b, V, c):
 # three ways and lets it run in closed loop on sequences that it has not seen. There is no
 # back-propagation through time in it: with given classes as inputs, the gradient of a step stays in
 # that step, (4.6). The dashed line is (4.8), what the best possible teacher-forced network must do
-# in closed loop. The dotted line is what you get if you believe `x` alone. It takes 5 to 20 seconds,
-# and shows nothing before it is done.
+# in closed loop. The dotted line is what you get if you believe `x` alone. It takes 5 to 20
+# seconds, and shows nothing before it is done.
 
 # %%
 if __name__ == "__main__":
