@@ -563,6 +563,11 @@ class Detached(seq2seq.Seq2Seq):
         return o.detach(), alpha
 
 
+class ReturnsNothing(seq2seq.Seq2Seq):
+    def forward(self, *args):
+        super().forward(*args)
+
+
 class OutputsAlone(seq2seq.Seq2Seq):
     def forward(self, *args):
         return super().forward(*args)[0]
@@ -646,6 +651,7 @@ SAID = [
     ("beam_search", never_ends, "20,000 times"),
     ("scan", plain_lists, "a loop over time"),
     ("Seq2Seq", Detached, "does not require a gradient"),
+    ("Seq2Seq", ReturnsNothing, "want 2 things: o, alpha"),
     ("Seq2Seq", OutputsAlone, "want two tensors"),
     ("Seq2Seq", Doubled, "o has dtype torch.float32"),
     ("Seq2Seq", BatchFirst, "want (S, B, K)"),
