@@ -15,9 +15,9 @@
 #
 # You will write seven optimizers by hand, then one that is learned: its step, its loss, the
 # gradient of that loss, and a fair comparison with the other seven. Equation numbers such as (7.6)
-# are those of chapter 7 of the book: keep it open beside this notebook. Plan about five and a
-# half hours, after you have read the chapter. The first cell finds the course's toolkit, or says
-# how to get it.
+# are those of chapter 7 of the book: keep it open beside this notebook. Plan about six and a half
+# hours, after you have read the chapter. The first cell finds the course's toolkit, or says how to
+# get it.
 #
 # How to work:
 #
@@ -360,7 +360,9 @@ def preprocess(grad, p):
 # $$
 #
 # `phi` is a list of eight arrays: `U1 (4H, I)`, `W1 (4H, H)`, `b1 (4H,)`, `U2 (4H, H)`,
-# `W2 (4H, H)`, `b2 (4H,)`, `a (H,)`, `k (1,)`. No coordinate sees another.
+# `W2 (4H, H)`, `b2 (4H,)`, `a (H,)`, `k (1,)`. No coordinate sees another. The check has inputs of
+# 1000, too. `1 / (1 + np.exp(-a))` gives 0 or 1 there, as it should; that NumPy warns of an
+# overflow on the way does no harm.
 
 
 # %% exercise="learning.coordinatewise"
@@ -434,8 +436,8 @@ def meta_loss(W, y, theta, v, rate, mu, w):
 #
 # The unrolled optimizer is a recurrent network: state $(\theta, v)$, parameters $\phi$ that are the
 # same at every step. So chapter 3 applies. With $\lambda^{(t)} = \nabla_{\theta^{(t)}} L$ and
-# $\nu^{(t)} = \nabla_{v^{(t)}} L$, and $w_t$ already divided by F, for each function, from
-# $t = T$ down to 1:
+# $\nu^{(t)} = \nabla_{v^{(t)}} L$, for each function, from $t = T$ down to 1. The loss is a mean
+# over the functions: divide `w` by F first.
 #
 # $$
 # \begin{aligned}
@@ -557,7 +559,8 @@ if __name__ == "__main__":
 # Eight arrays of parameters are too many to differentiate by hand. The cell below runs (7.11) and
 # (7.13) with PyTorch's own LSTM cell. Unroll it over `T` steps on F quadratics at once, from a zero
 # state, with the bare gradient as its only feature, all $w_t = 1$; and return the meta-loss (7.14)
-# and its gradients. `torch.func.vmap(torch.func.grad(f))` gives all F gradients in one call.
+# and its gradients. The step $g$ is *added*, $\theta \leftarrow \theta + g$: which way is down, the
+# rule has to learn. `torch.func.vmap(torch.func.grad(f))` gives all F gradients in one call.
 #
 # With `second=False` the gradients that the rule reads count as constants, (7.17).
 #

@@ -16,8 +16,8 @@
 # You will write an encoder and a decoder, let the decoder look at the source by attention and send
 # its gradient back, search for the likeliest translation, score translations, and run a recurrence
 # without a loop over time. Equation numbers such as (6.8) are those of chapter 6 of the book,
-# "Sequence to sequence": keep it open beside this notebook. Plan about five and a half hours. The
-# first cell finds the course's toolkit, or says how to get it.
+# "Sequence to sequence": keep it open beside this notebook. Plan about seven hours, after you have
+# read the chapter. The first cell finds the course's toolkit, or says how to get it.
 #
 # How to work, as before: replace the lines under `YOUR CODE HERE`, run the cell, then run the
 # locked cell below it. `hint("seq2seq.encode", 1)` names the equation, level 2 the term, level 3
@@ -545,7 +545,9 @@ def scan(a, b, h0):
 # h^{(t)} = \big(1 - z^{(t)}\big) \odot h^{(t-1)} + z^{(t)} \odot n^{(t)} \tag{6.31}
 # $$
 #
-# Which $a$ and $b$ of (6.26) are these? Use your `scan`, or a loop as long as it is not right.
+# Which $a$ and $b$ of (6.26) are these? Use your `scan`, or a loop as long as it is not right. The
+# check has pre-activations in the hundreds, too. `1 / (1 + np.exp(-a))` gives 0 or 1 there, as it
+# should; that NumPy warns of an overflow on the way does no harm.
 
 
 # %% exercise="seq2seq.mingru"
@@ -575,6 +577,12 @@ def mingru(x, h0, Uz, bz, Un, bn):
 # - The first state of the decoder, `self.s0`, is learned and the same for all sources. What the
 #   decoder knows of its source has come through the context.
 # - Make new tensors on the device and in the floating-point type of `states`.
+# - No loop over `lengths`: compare positions with them. A slice that ends at an entry of a tensor
+#   has to wait for the GPU, and on a device without numbers it cannot end at all.
+# - The network is there to learn: a gradient must come back to every parameter. So the check also
+#   sends one into `o` from outside and compares what arrives: `ds0` at `s0`, `dembed_source` at
+#   `embed_source.weight`, `dread_query` at `read_query.weight`, and so on. `.detach()`, `.data`,
+#   `torch.tensor(...)` of a tensor and `torch.no_grad()` cut its way.
 
 # %%
 import torch

@@ -15,8 +15,8 @@
 #
 # You will predict how long a recurrent network takes, before you run it. Equation numbers such as
 # (8.7) are those of chapter 8 of the book, "How fast can it go?": keep it open beside this
-# notebook. Plan about two hours, after you have read the chapter. The first cell finds the course's
-# toolkit, or says how to get it.
+# notebook. Plan about two and a half hours, after you have read the chapter. The first cell finds
+# the course's toolkit, or says how to get it.
 #
 # Graded is what you *predict*, never how fast your machine is. How a check reads, and `hint`,
 # are explained in the notebook of chapter 3.

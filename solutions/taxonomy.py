@@ -15,8 +15,8 @@
 #
 # You will write each family of recurrent networks as a wiring of one mechanism, a step that is
 # repeated over time. Equation numbers such as (4.4) are those of chapter 4 of the book: keep it
-# open beside this notebook. Plan about six and a half hours, after you have read the chapter. The
-# first cell finds the course's toolkit, or says how to get it.
+# open beside this notebook. Plan about eight hours, after you have read the chapter. The first cell
+# finds the course's toolkit, or says how to get it.
 #
 # How to work, as in chapter 3: replace the lines under `YOUR CODE HERE`, run the cell, then run the
 # locked cell below it. `hint("taxonomy.closed_loop", 1)` names the equation, level 2 the term,
@@ -155,7 +155,8 @@ def scheduled(x, y0, y, u, epsilon, U, F, b, V, c):
 # three ways and lets it run in closed loop on sequences that it has not seen. There is no
 # back-propagation through time in it: with given classes as inputs, the gradient of a step stays in
 # that step, (4.6). The dashed line is (4.8), what the best possible teacher-forced network must do
-# in closed loop. The dotted line is what you get if you believe `x` alone.
+# in closed loop. The dotted line is what you get if you believe `x` alone. It takes 5 to 20
+# seconds, and shows nothing before it is done.
 
 # %%
 if __name__ == "__main__":
@@ -556,21 +557,21 @@ if __name__ == "__main__":
             rng = np.random.default_rng(0)
             embedding = torch.nn.Embedding(len(vocabulary), 16)
             network = torch.nn.RNN(16, 32, bidirectional=both)
-            readout = torch.nn.Linear(64 if both else 32, 3)
-            layers = torch.nn.ModuleList([embedding, network, readout])
+            head = torch.nn.Linear(64 if both else 32, 3)
+            layers = torch.nn.ModuleList([embedding, network, head])
             adam = torch.optim.Adam(layers.parameters(), lr=1e-2)
             for _ in range(200):
                 length = rng.choice(lengths)
                 batch = rng.choice(np.flatnonzero(lengths == length), 64)
                 words, tags = (torch.from_numpy(a[:length, batch]) for a in (x, y))
-                o = readout(network(embedding(words))[0])
+                o = head(network(embedding(words))[0])
                 loss = torch.nn.functional.cross_entropy(o.flatten(0, 1), tags.flatten())
                 adam.zero_grad()
                 loss.backward()
                 adam.step()
             with torch.inference_mode():
                 said = [
-                    readout(network(embedding(torch.from_numpy(vocabulary.encode([words])[0])))[0])
+                    head(network(embedding(torch.from_numpy(vocabulary.encode([words])[0])))[0])
                     .argmax(-1)[:, 0]
                     .numpy()
                     for words in test.words
@@ -600,15 +601,15 @@ if __name__ == "__main__":
 def glimpse(x, centre, size, scales):
     """Look at pictures through a window.  Source: eq (4.22).
 
-    x : (B, R, C), pictures of R rows and C columns; centre : (B, 2), row and column, from -1 to 1;
+    x : (M, R, C), pictures of R rows and C columns; centre : (M, 2), row and column, from -1 to 1;
     size, scales : integers
 
-    Returns patches : (B, scales, size, size), numbers of the type of x.
+    Returns patches : (M, scales, size, size).
     """
     ### BEGIN SOLUTION
-    B, R, C = x.shape
+    M, R, C = x.shape
     widest = size * 2 ** (scales - 1)
-    padded = np.zeros((B, R + 2 * widest, C + 2 * widest), dtype=x.dtype)
+    padded = np.zeros((M, R + 2 * widest, C + 2 * widest), dtype=x.dtype)
     padded[:, widest : widest + R, widest : widest + C] = x
     pixel = np.floor((centre + 1) / 2 * (np.array([R, C]) - 1) + 0.5).astype(int)
     patches = []
@@ -616,8 +617,8 @@ def glimpse(x, centre, size, scales):
         block, width = 2**k, size * 2**k
         steps = np.arange(width) - width // 2 + widest
         rows, columns = (pixel[:, i, None] + steps for i in (0, 1))
-        patch = padded[np.arange(B)[:, None, None], rows[:, :, None], columns[:, None, :]]
-        patches.append(patch.reshape(B, size, block, size, block).mean((2, 4)))  # (4.22)
+        patch = padded[np.arange(M)[:, None, None], rows[:, :, None], columns[:, None, :]]
+        patches.append(patch.reshape(M, size, block, size, block).mean((2, 4)))  # (4.22)
     return np.stack(patches, 1)
     ### END SOLUTION
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import json
 import re
@@ -202,6 +203,47 @@ def test_no_fixed_point_is_counted_twice_in_the_picture_of_the_cusp(monkeypatch)
     space["plt"].close("all")
     assert set(np.unique(space["count"])) <= {1, 2, 3}
     assert np.isin(space["count"], (1, 3)).mean() > 0.95
+
+
+def assigned(source: str) -> set[str]:
+    """What a cell gives a value at top level: inside of `if` and `for`, too, not in functions."""
+    names, nodes = set(), [ast.parse(source)]
+    while nodes:
+        for node in ast.iter_child_nodes(nodes.pop()):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                names.add(node.name)
+            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                names.add(node.id)
+            elif isinstance(node, ast.alias):
+                names.add(node.asname or node.name)
+            elif not isinstance(node, ast.Lambda | ast.ListComp | ast.GeneratorExp | ast.DictComp):
+                nodes.append(node)
+    return names
+
+
+def test_what_a_cell_assigns_is_found():
+    source = """
+import a.b as c
+if ready("x"):
+    for d, (e, *f) in g:
+        with h as i:
+            j = [k for k in l]
+
+    def m(n):
+        o = n
+"""
+    assert assigned(source) == {"c", "d", "e", "f", "i", "j", "m"}
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_no_given_cell_takes_the_name_of_an_answer(name):
+    """Else a check that is run again would judge what the course has put there."""
+    symbols = {exercise.symbol for exercise in chapter(name).exercises}
+    for cell in build.student_notebook(name).cells:
+        given = not cell.metadata.get("nbgrader", {}).get("solution", False)
+        if cell.cell_type == "code" and given:
+            taken = assigned(cell.source) & symbols
+            assert not taken, cell.source
 
 
 @pytest.mark.parametrize("name", CHAPTERS)

@@ -305,7 +305,111 @@ def bits_rounded(o, y, mask):
         return -(mask * np.log2(p)).sum() / mask.sum()
 
 
+# Chapter 4.
+
+
+def deep_untransposed(x, h0, U, W, b):
+    found = []
+    for j, s in enumerate(h0):
+        rows, below = [], found[-1] if found else x
+        for t in range(len(x)):
+            s = np.tanh(below[t] @ U[j].T + s @ W[j] + b[j])
+            rows.append(s)
+        found.append(np.stack(rows))
+    return np.stack(found)
+
+
+def spans_not_closed(y, y_hat, mask):
+    def spans(tags):
+        found = []
+        for n, column in enumerate(tags.T):
+            begin, length = None, int(mask[:, n].sum())
+            for t in range(length):
+                if column[t] == 1 or (column[t] == 2 and begin is None):
+                    begin = t
+                elif column[t] == 0 and begin is not None:
+                    found.append((n, begin, t - 1))
+                    begin = None
+            if begin is not None:
+                found.append((n, begin, length - 1))
+        return found
+
+    true, made = spans(y), spans(y_hat)
+    both = sum(span in made for span in true)
+    total = len(true) + len(made)
+    return (mask * (y == y_hat)).sum() / mask.sum(), 2 * both / total if total else 1.0
+
+
+# Chapter 6.
+
+
+def _softmax(scores, axis):
+    e = np.exp(scores - scores.max(axis, keepdims=True))
+    return e / e.sum(axis, keepdims=True)
+
+
+def dot_masked_after(query, keys, values, mask):
+    alpha = _softmax((keys * query).sum(-1) / np.sqrt(keys.shape[-1]), 0) * mask
+    return (alpha[..., None] * values).sum(0), alpha
+
+
+def additive_masked_after(query, keys, values, mask, Wq, Wk, v):
+    alpha = _softmax(np.tanh(query @ Wq.T + keys @ Wk.T) @ v, 0) * mask
+    return (alpha[..., None] * values).sum(0), alpha
+
+
+def loss_softmax_axis_0(o, y, mask):
+    shifted = o - o.max(0)
+    log_p = shifted - np.log(np.exp(shifted).sum(0))
+    onehot = np.eye(o.shape[-1])[y]
+    loss = -((log_p * onehot).sum(-1) * mask).sum() / mask.sum()
+    return loss, (np.exp(log_p) - onehot) * mask[..., None] / mask.sum()
+
+
+def _beam(choose, step, state, begin, end, width, limit, penalty):
+    live, done = [([], state, 0.0)], []
+    for _ in range(limit):
+        ext = []
+        for y, s, p in live:
+            after, log_p = step(s, y[-1] if y else begin)
+            ext += [([*y, k], after, p + log_p[k]) for k in range(len(log_p))]
+        live = choose(sorted(ext, key=lambda e: -e[2]), done, width, end)
+        if not live:
+            break
+    best = max(done + live, key=lambda e: e[2] / len(e[0]) ** penalty)
+    return best[0], best[2] / len(best[0]) ** penalty
+
+
+def beam_replaced(*args):
+    def choose(ext, done, width, end):
+        done += [e for e in ext[:width] if e[0][-1] == end]
+        return [e for e in ext if e[0][-1] != end][:width]
+
+    return _beam(choose, *args)
+
+
+def beam_live_counted(*args):
+    def choose(ext, done, width, end):
+        live = []
+        for e in ext:
+            if e[0][-1] == end:
+                done.append(e)
+            elif len(live) < width:
+                live.append(e)
+        return live
+
+    return _beam(choose, *args)
+
+
 NAMED = [
+    ("seq2seq.dot_attention", dot_masked_after, "the weights no longer add up to 1"),
+    ("seq2seq.additive_attention", additive_masked_after, "the weights no longer add up to 1"),
+    ("seq2seq.masked_cross_entropy.loss", loss_softmax_axis_0, "the softmax goes over time"),
+    ("seq2seq.masked_cross_entropy.do", loss_softmax_axis_0, "the softmax goes over time"),
+    ("seq2seq.beam_search", beam_replaced, "the beam is filled up again"),
+    ("seq2seq.beam_search", beam_live_counted, "only live beginnings count"),
+    ("taxonomy.deep", deep_untransposed, "W is transposed"),
+    ("taxonomy.span_scores.f1", spans_not_closed, "a new 1 does not close"),
     ("dynamics.newton.h", newton_of_f, "the identity is missing"),
     ("dynamics.newton.h", newton_of_values, "f(h) stands where the gap"),
     ("dynamics.lyapunov", lyapunov_state_first, "one step late, at the new state"),

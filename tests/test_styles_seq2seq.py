@@ -563,6 +563,11 @@ class Detached(seq2seq.Seq2Seq):
         return o.detach(), alpha
 
 
+class ReturnsNothing(seq2seq.Seq2Seq):
+    def forward(self, *args):
+        super().forward(*args)
+
+
 class OutputsAlone(seq2seq.Seq2Seq):
     def forward(self, *args):
         return super().forward(*args)[0]
@@ -585,6 +590,40 @@ class OnTheCPU(seq2seq.Seq2Seq):
         mask = torch.arange(len(states), device="cpu")[:, None] < lengths
         c, alpha = super().attend(s, states, lengths)
         return c, alpha * mask
+
+
+class FirstStateCut(seq2seq.Seq2Seq):
+    """Right numbers; but one row of s0 is made a leaf of its own."""
+
+    def forward(self, x, lengths, y0, y):
+        states, outputs, alphas = self.encode(x), [], []
+        s = torch.stack([self.s0.data] * len(y0))
+        for symbol in (y0, *y[:-1]):
+            s, o, alpha = self.advance(s, symbol, states, lengths)
+            outputs.append(o)
+            alphas.append(alpha)
+        return torch.stack(outputs), torch.stack(alphas)
+
+
+class BiasCut(seq2seq.Seq2Seq):
+    """The output layer by hand, its bias without its graph."""
+
+    def advance(self, s, symbol, states, lengths):
+        c, alpha = self.attend(s, states, lengths)
+        s = self.cell(torch.cat([self.embed_target(symbol), c], -1), s)
+        o = torch.cat([s, c], -1) @ self.output.weight.T + self.output.bias.detach()
+        return s, o, alpha
+
+
+class CellCut(seq2seq.Seq2Seq):
+    """The cell, called with copies of its weights."""
+
+    def advance(self, s, symbol, states, lengths):
+        c, alpha = self.attend(s, states, lengths)
+        copies = {name: value.detach() for name, value in self.cell.named_parameters()}
+        inside = torch.cat([self.embed_target(symbol), c], -1), s
+        s = torch.func.functional_call(self.cell, copies, inside)
+        return s, self.output(torch.cat([s, c], -1)), alpha
 
 
 class Renamed(seq2seq.Seq2Seq):
@@ -612,10 +651,14 @@ SAID = [
     ("beam_search", never_ends, "20,000 times"),
     ("scan", plain_lists, "a loop over time"),
     ("Seq2Seq", Detached, "does not require a gradient"),
+    ("Seq2Seq", ReturnsNothing, "want 2 things: o, alpha"),
     ("Seq2Seq", OutputsAlone, "want two tensors"),
     ("Seq2Seq", Doubled, "o has dtype torch.float32"),
     ("Seq2Seq", BatchFirst, "want (S, B, K)"),
     ("Seq2Seq", OnTheCPU, "on another device"),
+    ("Seq2Seq", FirstStateCut, "the gradient at s0: it has been cut"),
+    ("Seq2Seq", BiasCut, "doutput_bias["),
+    ("Seq2Seq", CellCut, "the gradient at cell.weight_ih: none arrives"),
     ("Seq2Seq", Renamed, "the network has no output.weight"),
     ("Seq2Seq", NoModule, "is not a torch.nn.Module"),
 ]

@@ -83,8 +83,9 @@ def _warm_up(with_torch: bool, replaced: list[str], course: str) -> Any:
     _toolkit()
     # Whatever is not imported by now, each question's fork imports anew; and a copy of course/ has
     # no bytecode.
-    for name in ("course.adapters", "course.datasets", "course.graphs", "numpy.random"):
-        importlib.import_module(name)
+    for name in ("adapters", "datasets", "graphs", "translation"):
+        importlib.import_module(f"course.{name}")
+    importlib.import_module("numpy.random")
     config = Config()
     config.HistoryManager.enabled = False
     config.InteractiveShell.colors = "NoColor"
@@ -449,12 +450,12 @@ def _question(
     shell: Any, request: dict[str, Any], channel: socket.socket, limits: jail.Limits
 ) -> None:
     """Call one function of the student's as often as the grader asks."""
-    from course import adapters
     from course.calls import STILL_RAN, Caller
 
     missing = object()
     answer = shell.user_ns.get(request["symbol"], missing)
-    run = getattr(adapters, request["adapter"])
+    module, name = request["adapter"]
+    run = getattr(importlib.import_module(module), name)
     kind = None
     if answer is missing:
         kind = "missing"

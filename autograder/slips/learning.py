@@ -600,7 +600,10 @@ def chunks_mean(W, y, theta, rate, mu, k, T, eta):
 # The learned rule.
 
 
-def _learned(W, y, theta, phi, T, second, cut=False, total="mean", before_step=False, loose=False):
+def _learned(
+    W, y, theta, phi, T, second, cut=False, total="mean", before_step=False, loose=False,
+    sign=1, carried=True,
+):  # fmt: skip
     phi = [each.detach().clone().requires_grad_() for each in phi]
     F, n = theta.shape
     h = theta.new_zeros(2, F * n, len(phi[6]))
@@ -612,7 +615,9 @@ def _learned(W, y, theta, phi, T, second, cut=False, total="mean", before_step=F
         if loose:
             h, c = h.detach(), c.detach()
         step, h, c = right.learned_step((d if second else d.detach()).reshape(-1, 1), h, c, phi)
-        theta = (theta.detach() if cut else theta) + step.view(F, n)
+        if not carried:
+            h, c = torch.zeros_like(h), torch.zeros_like(c)
+        theta = (theta.detach() if cut else theta) + sign * step.view(F, n)
         after = ((W @ theta[..., None])[..., 0] - y).square().sum(-1)
         L = L + getattr(before if before_step else after, total)()
     return L.detach(), [
@@ -682,6 +687,23 @@ def learned_sum(W, y, theta, phi, T, second):
     return _learned(W, y, theta, phi, T, second, total="sum")
 
 
+@slip("learning.learned_meta_gradient", "the step is subtracted", rung="probes", read="(7.13)")
+def learned_subtracted(W, y, theta, phi, T, second):
+    """theta + g: the rule has learned the sign, too."""
+    return _learned(W, y, theta, phi, T, second, sign=-1)
+
+
+@slip(
+    "learning.learned_meta_gradient",
+    "the rule's state (h, c) is not carried on",
+    rung="probes",
+    read="(7.11)",
+)
+def learned_not_carried(W, y, theta, phi, T, second):
+    """A step of the rule gets the state that the step before has made."""
+    return _learned(W, y, theta, phi, T, second, carried=False)
+
+
 # A fair comparison.
 
 
@@ -741,6 +763,18 @@ def tuned_left_in(train, test):
     """A median with nan is nan, and np.argmin takes the first nan for the smallest."""
     best = int(np.argmin(np.median(train[:, :, -1], axis=1)))
     return best, *_quartiles(test[best])
+
+
+@slip(
+    "learning.tuned",
+    "a run that diverged counts as a large number, not as infinity",
+    rung="properties",
+    read="(7.21)",
+)
+def tuned_as_large(train, test):
+    """Whatever number it is, a loss may be larger; nothing is larger than infinity."""
+    train, test = (np.where(np.isfinite(a), a, 1e300) for a in (train, test))
+    return _tuned(train, test)
 
 
 @slip("learning.tuned", "a run that diverged counts as 0", rung="properties", read="(7.21)")

@@ -121,12 +121,14 @@ def _normalized(scores, mask, values, kind=""):
         scores = scores * inside
         inside = np.ones_like(inside)
     kept = np.where(inside, scores, -1000.0 if kind == "finite" else -np.inf)
+    if kind == "after":
+        kept = scores
     top = 0.0 if kind == "no max" else kept.max(axis=axis, keepdims=True)
     if kind == "top of all":
         top = scores.max(axis=0)
     top = np.where(np.isfinite(top), top, 0.0)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        weight = np.exp((scores if kind == "after" else kept) - top)
+        weight = np.exp(kept - top)
         alpha = weight / weight.sum(axis=axis, keepdims=True)
     if kind == "after":
         alpha = alpha * mask
@@ -173,7 +175,7 @@ def dot_zero_scores(query, keys, values, mask):
 
 @slip(
     "seq2seq.dot_attention",
-    "the mask comes after the softmax, so that the weights do not add up to 1",
+    "the mask comes after the softmax: the weights no longer add up to 1",
     rung="probes",
     read="(6.6)",
 )
@@ -262,7 +264,7 @@ def additive_no_mask(*args):
 
 @slip(
     "seq2seq.additive_attention",
-    "the mask comes after the softmax, so that the weights do not add up to 1",
+    "the mask comes after the softmax: the weights no longer add up to 1",
     rung="probes",
     read="(6.6)",
 )
@@ -594,6 +596,25 @@ def loss_gradient_of_sum(o, y, mask):
     return loss, do * mask.sum()
 
 
+@slip(LOSS, "the softmax goes over time", rung="probes", read="(6.17)", part="loss")
+def loss_over_time(o, y, mask):
+    """Each step and sequence has a distribution over the K symbols: the last axis."""
+    _, do = right.masked_cross_entropy(o, y, mask)
+    shifted = o - o.max(axis=0, keepdims=True)
+    log_p = shifted - np.log(np.exp(shifted).sum(axis=0, keepdims=True))
+    picked = np.take_along_axis(log_p, y[..., None], axis=-1)[..., 0]
+    return -(mask * picked).sum() / mask.sum(), do
+
+
+@slip(LOSS, "the softmax goes over time", rung="probes", read="(6.18)", part="do")
+def loss_gradient_over_time(o, y, mask):
+    """Each step and sequence has a distribution over the K symbols: the last axis."""
+    loss, _ = right.masked_cross_entropy(o, y, mask)
+    weight = np.exp(o - o.max(axis=0, keepdims=True))
+    p = weight / weight.sum(axis=0, keepdims=True)
+    return loss, (p - np.eye(o.shape[-1])[y]) * (mask / mask.sum())[..., None]
+
+
 @slip(
     LOSS,
     "the largest output is not taken out before exp: it overflows",
@@ -766,8 +787,12 @@ def _beam(step, state, begin, end, width, limit, length_penalty, kind=""):
             finished = []
         longer.sort(key=lambda each: -each[1])
         kept = longer if kind == "each its own" else longer[:width]
-        finished += [each for each in kept if each[0][-1] == end]
+        finished += [
+            each for each in (longer if kind == "all ends" else kept) if each[0][-1] == end
+        ]
         live = [each for each in kept if each[0][-1] != end]
+        if kind in ("filled up", "all ends"):
+            live = [each for each in longer if each[0][-1] != end][:width]
         if not live or (kind == "first finished" and finished):
             break
         if kind == "enough" and len(finished) >= width:
@@ -878,6 +903,28 @@ def beam_keeps_its_place(*args):
 def beam_narrowing(*args):
     """At each step `width` of the extensions are kept."""
     return _beam(*args, kind="narrowing")
+
+
+@slip(
+    "seq2seq.beam_search",
+    "what has ended is replaced: the beam is filled up again",
+    rung="probes",
+    read="(6.21)",
+)
+def beam_filled_up(*args):
+    """`width` extensions are kept; those that have ended leave their places empty."""
+    return _beam(*args, kind="filled up")
+
+
+@slip(
+    "seq2seq.beam_search",
+    "only live beginnings count for `width`: every end is set aside, however unlikely",
+    rung="probes",
+    read="(6.21)",
+)
+def beam_all_ends(*args):
+    """Of all extensions together, ended or not, `width` are kept."""
+    return _beam(*args, kind="all ends")
 
 
 @slip(
@@ -1125,6 +1172,7 @@ def mingru_no_h0(x, h0, *weights):
 # PyTorch.
 
 TWIN = "seq2seq.Seq2Seq"
+CUT = "it has been cut on its way (detach, torch.tensor, no_grad)"
 
 
 @slip(TWIN, "the padding is looked at, too", rung="probes", read="(6.6)")
@@ -1213,10 +1261,191 @@ class TwinAsksAgain(right.Seq2Seq):
         return s, self.output(torch.cat([s, c], -1)), alpha
 
 
-@slip(TWIN, "the gradient does not reach the source", rung="probes", read="(6.14)")
+@slip(
+    TWIN,
+    f"the gradient at the source: {CUT}",
+    rung="probes",
+    read="(6.14)",
+)
 class TwinDetached(right.Seq2Seq):
     """The encoder learns through the context."""
 
     def encode(self, x):
         """Cut off."""
         return super().encode(x).detach()
+
+
+class _Changed(right.Seq2Seq):
+    """Right, with pieces that may be replaced."""
+
+    def first(self, batch):
+        """The first state of the decoder."""
+        return self.s0.expand(batch, -1)
+
+    def embedded(self, symbol):
+        """The rows of what came out before."""
+        return self.embed_target(symbol)
+
+    def read(self, before, s, c):
+        """The output, from the state before the step, the one behind it, and the context."""
+        return self.output(torch.cat([s, c], -1))
+
+    def advance(self, s, symbol, states, lengths):
+        """One step."""
+        before = s
+        c, alpha = self.attend(s, states, lengths)
+        s = self.cell(torch.cat([self.embedded(symbol), c], -1), s)
+        return s, self.read(before, s, c), alpha
+
+    def carried(self, s):
+        """What the next step gets."""
+        return s
+
+    def forward(self, x, lengths, y0, y):
+        """Teacher forcing."""
+        states = self.encode(x)
+        s = self.first(x.shape[1])
+        outputs, alphas = [], []
+        for symbol in torch.cat([y0[None], y[:-1]]):
+            s, o, alpha = self.advance(self.carried(s), symbol, states, lengths)
+            outputs.append(o)
+            alphas.append(alpha)
+        return torch.stack(outputs), torch.stack(alphas)
+
+
+@slip(
+    TWIN,
+    f"the gradient at s0: {CUT}",
+    rung="probes",
+    read="(6.15)",
+)
+class TwinFirstStateCut(_Changed):
+    """self.s0 itself, expanded."""
+
+    def first(self, batch):
+        """Detached."""
+        return self.s0.detach().expand(batch, -1)
+
+
+@slip(
+    TWIN,
+    f"the gradient at the target's embedding: {CUT}",
+    rung="probes",
+    read="(6.15)",
+)
+class TwinTargetCut(_Changed):
+    """The embedding of the targets learns, too."""
+
+    def embedded(self, symbol):
+        """Under no_grad."""
+        with torch.no_grad():
+            return self.embed_target(symbol)
+
+
+@slip(
+    TWIN,
+    f"the gradient at the output layer: {CUT}",
+    rung="probes",
+    read="(6.16)",
+)
+class TwinOutputCut(_Changed):
+    """self.output, called as a layer."""
+
+    def read(self, before, s, c):
+        """By detached weights."""
+        W, b = self.output.weight.detach(), self.output.bias.detach()
+        return torch.nn.functional.linear(torch.cat([s, c], -1), W, b)
+
+
+@slip(
+    TWIN,
+    f"the gradient at read_query: {CUT}",
+    rung="probes",
+    read="(6.8)",
+)
+class TwinQueryWeightsCut(right.Seq2Seq):
+    """self.read_query, called as a layer."""
+
+    def attend(self, s, states, lengths):
+        """By a detached weight."""
+        if self.kind != "additive":
+            return super().attend(s, states, lengths)
+        inside = torch.arange(1, len(states) + 1, device=states.device)[:, None] <= lengths
+        query = torch.nn.functional.linear(s, self.read_query.weight.detach())
+        scores = self.score(torch.tanh(query + self.read_key(states)))[..., 0]
+        alpha = scores.masked_fill(~inside, -torch.inf).softmax(0)
+        return (alpha[..., None] * states).sum(0), alpha
+
+
+@slip(TWIN, "the state is detached between two steps", rung="probes", read="(6.15)")
+class TwinTruncated(_Changed):
+    """The gradient goes back through all steps."""
+
+    def carried(self, s):
+        """Cut, but for the first."""
+        return s if s._base is self.s0 else s.detach()
+
+
+@slip(
+    TWIN, "the query is detached: no gradient through what is asked", rung="probes", read="(6.14)"
+)
+class TwinQueryCut(right.Seq2Seq):
+    """The state learns what to ask."""
+
+    def attend(self, s, states, lengths):
+        """Asked by a copy."""
+        return super().attend(s.detach(), states, lengths)
+
+
+@slip(TWIN, "the output reads the state before the step", rung="probes", read="(6.16)")
+class TwinOldState(_Changed):
+    """The one that this step has made."""
+
+    def read(self, before, s, c):
+        """The old one."""
+        return self.output(torch.cat([before, c], -1))
+
+
+@slip(TWIN, "the output reads context and state in the other order", rung="probes", read="(6.16)")
+class TwinOutputTurned(_Changed):
+    """The state first, then the context."""
+
+    def read(self, before, s, c):
+        """Turned round."""
+        return self.output(torch.cat([c, s], -1))
+
+
+@slip(TWIN, "context and symbol go in in the other order", rung="probes", read="(6.15)")
+class TwinContextFirst(right.Seq2Seq):
+    """The symbol first, then the context."""
+
+    def advance(self, s, symbol, states, lengths):
+        """Turned round."""
+        c, alpha = self.attend(s, states, lengths)
+        s = self.cell(torch.cat([c, self.embed_target(symbol)], -1), s)
+        return s, self.output(torch.cat([s, c], -1)), alpha
+
+
+@slip(TWIN, "the first state is zero: s0 is not used", rung="probes", read="(6.15)")
+class TwinZeroStart(_Changed):
+    """self.s0, expanded to the batch."""
+
+    def first(self, batch):
+        """Zeros."""
+        return torch.zeros_like(self.s0).expand(batch, -1)
+
+
+@slip(TWIN, "the first state is the encoder's last one", rung="probes", read="(6.15)")
+class TwinEncoderStart(right.Seq2Seq):
+    """self.s0: what is known of the source comes through the context."""
+
+    def forward(self, x, lengths, y0, y):
+        """From each source's own end."""
+        states = self.encode(x)
+        s = states[lengths - 1, torch.arange(x.shape[1], device=x.device)]
+        outputs, alphas = [], []
+        for symbol in torch.cat([y0[None], y[:-1]]):
+            s, o, alpha = self.advance(s, symbol, states, lengths)
+            outputs.append(o)
+            alphas.append(alpha)
+        return torch.stack(outputs), torch.stack(alphas)

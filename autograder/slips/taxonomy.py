@@ -92,9 +92,9 @@ def _loop(x, y0, U, F, b, V, c, feed):
     return np.stack(outputs)
 
 
-def _softmax(o):
-    weight = np.exp(o - o.max(axis=-1, keepdims=True))
-    return weight / weight.sum(axis=-1, keepdims=True)
+def _softmax(o, axis=-1):
+    weight = np.exp(o - o.max(axis=axis, keepdims=True))
+    return weight / weight.sum(axis=axis, keepdims=True)
 
 
 @slip("taxonomy.closed_loop", "the softmax is fed back, not the class", rung="probes", read="(4.7)")
@@ -528,6 +528,16 @@ def likelihood_no_softmax(x, h0, y0, y, mask, U, F, W, b, V, c):
     return _likelihood(x, h0, _shifted(y0, y), y, mask, U, F, W, b, V, c, lambda o: o)
 
 
+@slip("taxonomy.log_likelihood", "the softmax goes over time", rung="probes", read="(4.17)")
+def likelihood_over_time(x, h0, y0, y, mask, U, F, W, b, V, c):
+    """Each step has a distribution over the K classes: the last axis."""
+
+    def log_p(o):
+        return np.log(_softmax(o, axis=0))
+
+    return _likelihood(x, h0, _shifted(y0, y), y, mask, U, F, W, b, V, c, log_p)
+
+
 @slip("taxonomy.log_likelihood", "the exponential overflows", rung="properties", read="(4.17)")
 def likelihood_overflow(x, h0, y0, y, mask, U, F, W, b, V, c):
     """exp(1000) is infinite."""
@@ -732,6 +742,12 @@ def deep_no_memory(x, h0, U, W, b):
     return right.deep(x, h0, U, [W[0], *(np.zeros_like(w) for w in W[1:])], b)
 
 
+@slip("taxonomy.deep", "W is transposed", rung="probes", read="(4.20)")
+def deep_transposed(x, h0, U, W, b):
+    """Batch rows need state @ W[j].T."""
+    return right.deep(x, h0, U, [w.T for w in W], b)
+
+
 @slip("taxonomy.deep", "only the top layer is returned", rung="shapes", read="(4.20)")
 def deep_top(x, h0, U, W, b):
     """All N layers are wanted."""
@@ -801,6 +817,31 @@ def scores_merged(y, y_hat, mask):
     """A 1 always begins a new span."""
     true, said = (_spans(tags, mask, lambda tag, inside: not inside) for tags in (y, y_hat))
     return _scored(y, y_hat, mask, _f1(true, said))
+
+
+@slip(
+    "taxonomy.span_scores",
+    "a new 1 does not close the name before it: that one is lost",
+    rung="probes",
+    read="(4.21)",
+    part="f1",
+)
+def scores_not_closed(y, y_hat, mask):
+    """A 1 ends an open span, and begins the next."""
+
+    def spans(tags):
+        found, lengths = set(), _lengths(mask)
+        for n in range(tags.shape[1]):
+            start = None
+            for t, tag in enumerate([*tags[: lengths[n], n], 0]):
+                if start is not None and tag == 0:
+                    found.add((n, start, t))
+                    start = None
+                if tag == 1 or (tag == 2 and start is None):
+                    start = t
+        return found
+
+    return _scored(y, y_hat, mask, _f1(spans(y), spans(y_hat)))
 
 
 @slip(
@@ -968,9 +1009,9 @@ def packed_left_sorted(x, lengths, U, W, b):
 # Looks, choices and windows.
 
 
-def _patches(x, pixel, size, scales, pool):
+def _patches(x, pixel, size, scales, pool, border=None):
     """Patches about given pixels; pool(wide, block) makes the small ones."""
-    widest = size * 2 ** (scales - 1)
+    widest = border or size * 2 ** (scales - 1)
     padded = np.pad(x, ((0, 0), (widest, widest), (widest, widest)))
     found = []
     for k in range(scales):
@@ -1026,6 +1067,17 @@ def glimpse_clamped(x, centre, size, scales):
         inside = np.clip(pixel, half, np.maximum(shape - size * 2**k + half, half))
         found.append(_patches(x, inside, size, scales, _means)[:, k])
     return np.stack(found, 1)
+
+
+@slip(
+    "taxonomy.glimpse",
+    "the border of zeros is too narrow for the widest patch",
+    rung="runs",
+    read="(4.22)",
+)
+def glimpse_narrow_border(x, centre, size, scales):
+    """The widest patch reaches half of size 2^(scales - 1) beyond a corner, not size."""
+    return _patches(x, _nearest(x, centre), size, scales, _means, border=size)
 
 
 @slip("taxonomy.reinforce_grad", "the baseline is left out", rung="probes", read="(4.25)")

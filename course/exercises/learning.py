@@ -491,7 +491,7 @@ def _coordinatewise_cases(rng: np.random.Generator) -> list[Case]:
             "large inputs",
             "properties",
             changed(x=1000 * rng.normal(size=(N, 2))),
-            "inputs of 1000: the logistic function may not overflow",
+            "inputs of 1000: exp may overflow on the way, a gate is 0 or 1 all the same",
         ),
         Case("float32 in", "properties", single(main), "the same arguments in single precision"),
     ]
@@ -812,6 +812,11 @@ def _tuned_cases(rng: np.random.Generator) -> list[Case]:
     gone["train"][as_zero, :3, -1], gone["train"][as_zero, 3:, -1] = np.nan, 1e6
     gone["train"][left_out, :3, -1], gone["train"][left_out, 3:, -1] = np.nan, 1e-9
     gone["test"][best, 0, 2:4], gone["test"][best, 0, 4:] = np.inf, np.nan
+    (mine,) = rng.spawn(1)
+    huge = {"train": _losses(mine, 5), "test": _losses(mine, 9)}
+    survivor = int(mine.integers(R))
+    huge["train"][:, :3, -1] = np.nan
+    huge["train"][survivor, :, -1] = mine.uniform(1e302, 9e302, 5)
     return [
         _probe("the last step decides", early, "another rate is ahead before the last step"),
         _probe("test says otherwise", trap, "the held-out functions would choose another rate"),
@@ -822,6 +827,12 @@ def _tuned_cases(rng: np.random.Generator) -> list[Case]:
             "properties",
             gone,
             "inf and nan are infinitely bad: never best, and above all others in the quartiles",
+        ),
+        Case(
+            "diverged, all but one",
+            "properties",
+            huge,
+            "losses of 1e302 are numbers: any is better than inf and nan",
         ),
         Case(
             "one function",
@@ -972,7 +983,7 @@ CHAPTER = Chapter(
             "Training in chunks",
             "(7.19)",
             3,
-            (Output("phis", ("C", "2")), Output("theta", ("F", "n"))),
+            (Output("phis", ("T/k", "2")), Output("theta", ("F", "n"))),
             _chunks_cases,
             _chunks_truth,
             tolerance=NUMBER,

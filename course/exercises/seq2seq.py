@@ -20,9 +20,17 @@ from course.adapters import (
     run_encoder,
     run_scan,
     run_search,
-    run_seq2seq,
 )
-from course.exercise import Arrays, Case, Chapter, Exercise, Output, Question, Tolerance
+from course.exercise import (
+    Arrays,
+    Case,
+    Chapter,
+    Exercise,
+    Output,
+    Question,
+    Tolerance,
+    as_outputs,
+)
 from course.exercises.common import (
     STEP,
     complex_steps,
@@ -35,6 +43,7 @@ from course.exercises.common import (
     with_integers,
     zeroed,
 )
+from course.translation import COMPARED, run_translation
 
 T, B, D, H, K, C, A, S = 5, 2, 3, 4, 6, 3, 7, 4
 END = 0
@@ -470,7 +479,7 @@ def _translator_truth(**args: Any) -> Arrays:
         made = (_translation(moved, n)[0] for n in range(o.shape[1]))
         return sum((np.stack(rows) * a["do"][:, n]).sum() for n, rows in enumerate(made))
 
-    return o, alpha, *complex_steps(weighted, a, ("embed_source.weight",))
+    return o, alpha, *complex_steps(weighted, a, ("embed_source.weight", *COMPARED))
 
 
 # Cases.
@@ -759,6 +768,21 @@ PATIENT = (
 """0 and 1, 0 have ended after two steps; 1, 2, 3, 0 has the better mean."""
 
 
+REPLACED = (
+    (0.4, 0.3, 0.3),
+    (0.98, 0.01, 0.01),
+    (0.55, 0.43, 0.02),
+)
+"""The end is likeliest at once; what lies behind it would have the better mean."""
+
+BELOW = (
+    (0.4, 0.3, 0.3),
+    (0.34, 0.33, 0.33),
+    (0.43, 0.55, 0.02),
+)
+"""The end is second at once, and likelier than all that begins with the first."""
+
+
 def _greedy_cases(rng: np.random.Generator) -> list[Case]:
     endless = _network(rng)
     endless["c"] = endless["c"].copy()
@@ -850,6 +874,18 @@ def _beam_cases(rng: np.random.Generator) -> list[Case]:
             "probes",
             _searched(_chain(PATIENT, 4, 6), 2, 1.0),
             "0 and 1, 0 have ended after two steps; 1, 2, 3, 0 is alive, and better",
+        ),
+        Case(
+            "one place, and the end takes it",
+            "probes",
+            _searched(_chain(REPLACED, 2, 4), 1, 1.0),
+            "width 1, and 0 is likeliest: it has ended, none is alive; 1 was below the width",
+        ),
+        Case(
+            "the end below the width",
+            "probes",
+            _searched(_chain(BELOW, 2, 4), 1),
+            "width 1, and 0 is second at first: it is dropped like any other, not set aside",
         ),
         Case(
             "random input",
@@ -1004,6 +1040,11 @@ def _scan_cases(rng: np.random.Generator) -> list[Case]:
     ]
 
 
+LARGE = (
+    "pre-activations in the hundreds: exp may overflow on the way, a gate is 0 or 1 all the same"
+)
+
+
 @varied(D=D, H=H)
 def _mingru_cases(rng: np.random.Generator) -> list[Case]:
     still = zeroed(_mingru_inputs(rng), "Uz", "Un", "bn")
@@ -1014,7 +1055,7 @@ def _mingru_cases(rng: np.random.Generator) -> list[Case]:
         Case("h(0) alone", "probes", still, "n = 0: each step multiplies h by 1 - sigmoid(bz)"),
         Case("a constant gate", "probes", shut, "z = sigmoid(bz), and h(0) = 0"),
         *usual(_mingru_inputs, rng, {"x": 1, "h0": 0}),
-        Case("gates fully open or shut", "properties", large, "pre-activations in the hundreds"),
+        Case("gates fully open or shut", "properties", large, LARGE),
     ]
 
 
@@ -1044,6 +1085,11 @@ def _translator_cases(rng: np.random.Generator) -> list[Case]:
             f"H = {len(other['s0'])}, and every other size: take them from __init__'s arguments",
         ),
     ]
+
+
+def _unpack_translation(raw: Any, names: Sequence[str]) -> tuple[Any, ...]:
+    """The outputs; who returns nothing is told of the two that are theirs to return."""
+    return as_outputs(raw, names if raw is not None else ("o", "alpha"))
 
 
 def _outputs(shapes: Mapping[str, tuple[str, ...]]) -> tuple[Output, ...]:
@@ -1205,11 +1251,19 @@ CHAPTER = Chapter(
                     "o": ("S", "B", "K"),
                     "alpha": ("S", "T", "B"),
                     "dembed_source": ("sources", "D"),
+                    "ds0": ("H",),
+                    "dembed_target": ("K", "D"),
+                    "dread_query": ("H", "H"),
+                    "dread_key": ("H", "H"),
+                    "dscore": ("1", "H"),
+                    "doutput": ("K", "2H"),
+                    "doutput_bias": ("K",),
                 }
             ),
             _translator_cases,
             _translator_truth,
-            run=run_seq2seq,
+            run=run_translation,
+            unpack=_unpack_translation,
             kind="class",
             uses_torch=True,
         ),

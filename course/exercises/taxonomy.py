@@ -692,6 +692,12 @@ def _tags_cases(rng: np.random.Generator) -> list[Case]:
             "the targets have two spans, the predictions have one: a 1 always begins a new one",
         ),
         Case(
+            "two names side by side",
+            "probes",
+            tags("0012120", "0012000"),
+            "the second name's 1 ends the first: one of two is found, F1 = 2/3",
+        ),
+        Case(
             "a 2 that follows nothing",
             "probes",
             tags("0100120", "0200120"),
@@ -792,6 +798,9 @@ def _glimpse_cases(rng: np.random.Generator) -> list[Case]:
     sharp, edge, main = _glimpse_inputs(rng, scales=1), _glimpse_inputs(rng), _glimpse_inputs(rng)
     edge["centre"] = np.array([[-1.0, -1.0], [1.0, 0.9], [-1.0, -0.25]])
     middle = {**_glimpse_inputs(rng, scales=1), "centre": np.zeros((3, 2))}
+    (mine,) = rng.spawn(1)
+    corner = _glimpse_inputs(mine, scales=3)
+    corner["centre"] = np.array([[1.0, 1.0], [-1.0, -1.0], [1.0, -1.0]])
     return [
         Case(
             "the middle, one patch",
@@ -816,6 +825,12 @@ def _glimpse_cases(rng: np.random.Generator) -> list[Case]:
         ),
         Case("random input", "values", main, "two patches of three pictures"),
         Case("three patches", "properties", _glimpse_inputs(rng, scales=3), "16 pixels wide"),
+        Case(
+            "three patches at a corner",
+            "properties",
+            corner,
+            "the widest reaches 8 pixels beyond the corner: as far there must be zeros",
+        ),
         Case(
             "batch order",
             "properties",
@@ -1079,7 +1094,7 @@ CHAPTER = Chapter(
             "Looking through a small window",
             "(4.22)",
             3,
-            (Output("patches", ("B", "scales", "size", "size")),),
+            (Output("patches", ("M", "scales", "size", "size")),),
             _glimpse_cases,
             _glimpse_truth,
         ),
