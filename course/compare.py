@@ -278,7 +278,15 @@ def _several(names: Sequence[str]) -> str:
     return f"the blocks {', '.join(names[:-1])} and {names[-1]}"
 
 
-AXES = {"T": "time t", "B": "sequence", "D": "input", "H": "unit", "K": "class", "L": "lag"}
+AXES = {
+    "T": "time t",
+    "B": "sequence",
+    "D": "input",
+    "H": "unit",
+    "K": "class",
+    "L": "lag",
+    "M": "picture",
+}
 """What runs along an axis, by its letter."""
 
 
