@@ -341,11 +341,13 @@ def likeness(answer: np.ndarray, truth: np.ndarray, output: Output, limit: float
     if truth.ndim == 2 and same(truth.T):
         return ["yours is the transpose of what is expected"]
     scaled = truth / size  # the square of a tiny number may round to 0
-    ratio = float((answer * scaled).sum() / (scaled * scaled).sum()) / size
+    with np.errstate(over="ignore"):  # infinite, beside a tiny truth: then it is no ratio
+        ratio = float((answer * scaled).sum() / (scaled * scaled).sum() / size)
     # Of a truth that is one number everywhere, any other number is a multiple: only a count tells.
-    count = max(abs(ratio), 1 / abs(ratio)) if ratio else 0.5
-    telling = np.ptp(scaled) > limit or abs(count - round(count)) < limit
-    if abs(ratio) > limit and telling and same(ratio * truth):
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        count = np.maximum(abs(ratio), np.divide(1.0, abs(ratio)))
+        telling = np.ptp(scaled) > limit or abs(count - np.rint(count)) < limit
+    if limit < abs(ratio) < np.inf and telling and same(ratio * truth):
         said = f"{ratio:.4g}"
         return [f"yours is {said} times what is expected, everywhere"] if said != "1" else []
     if "T" in output.axes:

@@ -342,8 +342,9 @@ def test_float32_out_is_right(name):
 
     def narrowed(*args):
         made = answer(*args)
-        made = made if isinstance(made, tuple) else (made,)
-        return tuple(np.asarray(array).astype(np.float32) for array in made)
+        if isinstance(made, tuple):
+            return tuple(np.asarray(array).astype(np.float32) for array in made)
+        return np.asarray(made).astype(np.float32)
 
     check(f"seq2seq.{name}", narrowed)
 

@@ -317,10 +317,9 @@ ATTACKS = [
     ),
     Attack(
         "autograd inside backward",
-        "torch.nn.RNN and torch.autograd do the work of exercise 3.9; its values are right, and"
-        " values are all that is compared, so it earns that exercise's points and a person sees it",
+        "torch.nn.RNN and torch.autograd do the work of exercise 3.9; its values are right, but the"
+        " graph that autograd records inside is seen",
         answers={"RNNFunction": "import torch\n" + BY_AUTOGRAD},
-        earns=POINTS["RNNFunction"],
     ),
     Attack(
         "torch's own functions replaced",
