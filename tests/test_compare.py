@@ -12,6 +12,7 @@ from course.compare import (
     alike,
     as_array,
     check_shape,
+    check_that_it_is_one,
     compare,
     describe,
     entry,
@@ -19,6 +20,7 @@ from course.compare import (
     likeness,
     places,
     runs_of,
+    shape_of,
     slice_of,
     with_article,
 )
@@ -146,6 +148,33 @@ def test_a_shape_is_described_by_its_letters():
             (5, 1, 2, 4),
             (5, 2, 4),
             TBH,
+            "the right number of entries in too many axes: np.concatenate joins pieces,"
+            " keepdims keeps an axis",
+        ),
+        (
+            (4, 1, 3),
+            (4, 3),
+            HD,
+            "the right number of entries in too many axes: sum over time and over the batch;"
+            " .T turns all axes around: join the two first, a.reshape(-1, n)",
+        ),
+        (
+            (1, 4),
+            (4,),
+            Output("b", ("H",)),
+            "the right number of entries in too many axes: sum over time and over the batch",
+        ),
+        (
+            (1, 5),
+            (5,),
+            LINE,
+            "the right number of entries in too many axes: np.concatenate joins pieces,"
+            " keepdims keeps an axis",
+        ),
+        (
+            (1, 2),
+            (2,),
+            Output("q", ("B",)),
             "the right number of entries in too many axes: np.concatenate joins pieces,"
             " keepdims keeps an axis",
         ),
@@ -534,3 +563,57 @@ def test_without_time_nothing_moves_in_it():
 def test_a_batch_of_one_has_no_sum():
     one = H[:, :1]
     assert like(np.add(one, [1, 2, 3, 4]), one) == []
+
+
+# One thing, or several.
+
+
+def test_several_things_or_a_tuple_of_one_are_not_one():
+    truth, number = np.zeros((2, 4)), np.zeros(())
+    comma = ("a comma stands behind what is returned: leave it out",)
+    assert stopped(check_that_it_is_one, (truth,), truth, "h") == ("h is in a tuple of one", comma)
+    assert stopped(check_that_it_is_one, (0.5,), number, "L") == ("L is in a tuple of one", comma)
+    two = ("the function returned 2 things, want one: h", ("return h alone",))
+    assert stopped(check_that_it_is_one, (truth, 1.0), truth, "h") == two
+    assert stopped(check_that_it_is_one, ([[1.0], [1.0, 2.0]], truth), truth, "h") == two
+
+
+@pytest.mark.parametrize("value", [np.zeros((2, 4)), [np.zeros((2, 4))], (4 * (0.0,),) * 2, ((),)])
+def test_arrays_lists_rows_and_what_is_nothing_like_it_pass_on(value):
+    check_that_it_is_one(value, np.zeros((2, 4)), "h")
+
+
+def test_what_can_be_no_array_has_no_shape():
+    assert shape_of([1.0, 2.0]) == (2,)
+    assert shape_of([[1.0], [1.0, 2.0]]) == (-1,)
+
+
+# What is the same at every step, and what is one number everywhere.
+
+AGAIN = ["yours is the same at every step: one array, appended again? append a copy"]
+
+
+def test_one_array_at_every_step_is_seen_if_its_first_or_last_step_is_right():
+    for step in (0, -1):
+        assert like(np.broadcast_to(H[step], H.shape)) == AGAIN
+    assert like(np.broadcast_to(H[2], H.shape)) == []
+    assert like(np.full(H.shape, 0.25)) == []
+    assert like(H[:1] * 0 + 0.5, H[:1]) == [], "one step is no repetition"
+    right_at_last = H.copy()
+    right_at_last[:-1] += 1.5
+    assert AGAIN[0] not in like(right_at_last)
+
+
+def test_of_a_truth_that_is_one_number_only_a_count_is_told():
+    ones = np.full((5, 2, 4), 0.5)
+    assert like(3 * ones, ones) == ["yours is 3 times what is expected, everywhere"]
+    assert like(ones / 4, ones) == ["yours is 0.25 times what is expected, everywhere"]
+    assert like(0.9 * ones, ones) == []
+    assert like(-1.3 * ones, ones) == []
+    assert like(0.9 * H) == ["yours is 0.9 times what is expected, everywhere"]
+
+
+def test_beside_a_tiny_truth_nothing_is_told_and_nothing_warns(recwarn):
+    assert like(np.full(H.shape, 1e300), np.full(H.shape, 1e-300)) == []
+    assert like(np.full(H.shape, 5e-324), np.full(H.shape, 1.0)) == []
+    assert not recwarn.list

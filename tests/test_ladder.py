@@ -513,3 +513,43 @@ def test_the_first_print_is_repeated():
 
     assert ladder(prints).climb().printed == "largest 6.0\n"
     assert ladder(both).climb().printed == ""
+
+
+# Outputs of one shape.
+
+
+def test_numbers_of_another_output_are_named():
+    report = ladder(lambda x: both(x)[::-1]).climb()
+    said = "yours is what b should be: the two are swapped"
+    assert report.lines == ('on the probe "probe": why', said, "here b is wrong too")
+    report = ladder(lambda x: (x + 1, x + 1)).climb()
+    assert report.lines == (
+        'on the probe "probe": why', "yours is what b should be", "here b is right",
+    )  # fmt: skip
+    assert ladder(lambda x: (x + 5, x + 1)).climb().lines[1] != "yours is what b should be"
+
+
+def test_zeros_are_not_taken_for_other_zeros_unless_they_are_swapped():
+    def with_zeros(x):
+        return 2 * x, 0 * x
+
+    which = exercise(oracle=with_zeros)
+    report = ladder(lambda x: (0 * x, 0 * x), which).climb()
+    assert report.lines[1] == "yours is zero everywhere"
+    report = ladder(lambda x: (0 * x, 2 * x), which).climb()
+    assert report.lines[1] == "yours is what b should be: the two are swapped"
+
+
+def test_an_output_of_the_wrong_kind_may_be_the_other_one():
+    which = exercise(oracle=lambda x: (x / 2, np.round(x)))
+    report = ladder(lambda x: (np.round(x).astype(int), x / 2), which).climb()
+    assert report.lines == ("that is b: are the two swapped?",)
+    report = ladder(lambda x: (np.round(x).astype(int) + 1, x / 2), which).climb()
+    assert "swapped" not in " ".join(report.lines)
+
+
+def test_one_output_in_a_tuple_is_told_by_its_name():
+    which = exercise(outputs=(toys.A,), oracle=lambda x: (2 * x,))
+    assert ladder(lambda x: (2 * x, x), which).climb().headline == (
+        "the function returned 2 things, want one: a"
+    )
