@@ -444,9 +444,7 @@ def _to_fit(left: np.ndarray, right: np.ndarray, node: ast.BinOp) -> str:
         return "a stack of matrices wants a stack of columns: v[:, :, None]"
     if turned[1] and right.ndim == 2 and left.shape[-1] == right.shape[1]:
         return "without .T it fits: on the way back, W^T g becomes g @ W"
-    if left.ndim == 2 and not any(turned) and right.shape[-1] == left.shape[-1]:
-        return "a batch has its sequences in rows, so W h becomes h @ W.T"
-    if right.ndim == 2 and not any(turned) and left.shape[-1] == right.shape[-1]:
+    if 2 in (left.ndim, right.ndim) and not any(turned) and left.shape[-1] == right.shape[-1]:
         return "a batch has its sequences in rows, so W h becomes h @ W.T"
     return ""
 
@@ -454,7 +452,7 @@ def _to_fit(left: np.ndarray, right: np.ndarray, node: ast.BinOp) -> str:
 def _parsed(line: str) -> ast.AST:
     """A line of code as a tree; an empty one if it is only a part of a statement."""
     with contextlib.suppress(SyntaxError, ValueError):
-        return ast.parse(line.strip().removesuffix(":"))
+        return ast.parse(line.strip())
     return ast.Module([], [])
 
 

@@ -310,6 +310,32 @@ def turned(x):
     return G.T @ h
 
 
+ROWS = "; a batch has its sequences in rows, so W h becomes h @ W.T"
+
+
+def steps(x):
+    M = np.ones((3, 4))
+    return G @ M
+
+
+def heads(x):
+    a, b = np.ones((2, 2, 2)), np.ones((2, 3, 2))
+    return a @ b
+
+
+def cut(x):
+    h = np.ones((2, 3))
+    # fmt: off
+    return np.tanh(h @ W
+                   + 0)
+    # fmt: on
+
+
+def numbers(x):
+    h = [np.ones((2, 3))]
+    return h[0] @ W[0:4]
+
+
 def loose(x):
     h, b = np.ones((2, 3)), np.ones((4, 5))
     return h @ b
@@ -347,6 +373,10 @@ def fitted(x):
             + "; .T turns all axes around: join time and batch first, a.reshape(-1, n)",
         ),
         (loose, PRODUCT.format(3, 4)),
+        (steps, PRODUCT.format(4, 3) + ROWS),
+        (heads, PRODUCT.format(2, 3)),
+        (cut, PRODUCT.format(3, 4)),
+        (numbers, PRODUCT.format(3, 4)),
         (
             diagonal,
             PRODUCT.format(2, 3) + "; np.diag takes the diagonal out of a matrix:"
