@@ -287,9 +287,7 @@ class Ladder:
 class _Differs(Finding):
     """A finding that comes from comparing numbers: the first wrong output, and the others."""
 
-    def __init__(
-        self, case: Case, wrong: list[Difference], right: list[str], like: str = ""
-    ) -> None:
+    def __init__(self, case: Case, wrong: list[Difference], right: list[str], like: str) -> None:
         first = wrong[0]
         lines = [_where(case), like] if like else [_where(case), *first.lines]
         if len(wrong) > 1:

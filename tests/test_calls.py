@@ -318,6 +318,14 @@ def steps(x):
     return G @ M
 
 
+def made_there(x):
+    return np.ones((3, 2)).T.copy().T @ np.ones((2, 3)).T
+
+
+def back_from_steps(x):
+    return G @ W.T
+
+
 def heads(x):
     a, b = np.ones((2, 2, 2)), np.ones((2, 3, 2))
     return a @ b
@@ -374,6 +382,11 @@ def fitted(x):
         ),
         (loose, PRODUCT.format(3, 4)),
         (steps, PRODUCT.format(4, 3) + ROWS),
+        (made_there, PRODUCT.format(2, 3)),
+        (
+            back_from_steps,
+            PRODUCT.format(4, 3) + "; without .T it fits: on the way back, W^T g becomes g @ W",
+        ),
         (heads, PRODUCT.format(2, 3)),
         (cut, PRODUCT.format(3, 4)),
         (numbers, PRODUCT.format(3, 4)),

@@ -596,6 +596,7 @@ AGAIN = ["yours is the same at every step: one array, appended again? append a c
 def test_one_array_at_every_step_is_seen_if_its_first_or_last_step_is_right():
     for step in (0, -1):
         assert like(np.broadcast_to(H[step], H.shape)) == AGAIN
+    assert like(np.broadcast_to(H[1], (2, 2, 4)), H[:2]) == AGAIN
     assert like(np.broadcast_to(H[2], H.shape)) == []
     assert like(np.full(H.shape, 0.25)) == []
     assert like(H[:1] * 0 + 0.5, H[:1]) == [], "one step is no repetition"
